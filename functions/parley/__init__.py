@@ -1,0 +1,1 @@
+"""Parley as it runs inside AWS Lambda: the pure core, the adapters and the handlers."""

@@ -1,0 +1,1 @@
+"""The Pulumi program and the provider plugins it is deployed with."""
