@@ -1,0 +1,56 @@
+# Everything a newcomer or CI types. `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit check format bench up report clean
+
+PYTHON ?= python3
+STACK ?= dev
+BOOTSTRAP := .bootstrap
+UV := $(BOOTSTRAP)/bin/uv
+RUN := .venv/bin
+export UV_PYTHON_DOWNLOADS := never
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: .venv/.synced ## make .venv from uv.lock (the other commands do it when it is needed)
+
+$(UV):
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"parley needs Python 3.11 to 3.13, but {sys.executable} is {v[0]}.{v[1]}: run `make PYTHON=/path/to/python3.12 ...`")'
+	@echo "setting up: uv (once)"
+	@$(PYTHON) -m venv $(BOOTSTRAP)
+	@$(BOOTSTRAP)/bin/pip install --quiet --disable-pip-version-check uv
+
+.venv/.synced: pyproject.toml uv.lock | $(UV)
+	@echo "setting up: packages of uv.lock"
+	@$(UV) sync --frozen --quiet --python $(BOOTSTRAP)/bin/python
+	@touch $@
+
+demo: setup ## deploy the kit on this machine and drive real conversations through it (KEEP=1 leaves it up)
+	@$(RUN)/parley demo $(if $(KEEP),--keep)
+
+test: setup ## every test: unit, infra, handlers, local cloud, real engine
+	@$(RUN)/parley engine
+	@$(RUN)/python -m pytest --cov --cov-fail-under=100
+
+unit: setup ## the fast tests only
+	@$(RUN)/python -m pytest tests/unit --durations=5
+
+check: setup ## format, lint, types
+	@$(RUN)/ruff format --check .
+	@$(RUN)/ruff check .
+	@$(RUN)/mypy
+
+format: setup ## put the code in form
+	@$(RUN)/ruff format .
+	@$(RUN)/ruff check --fix-only .
+
+up: setup ## deploy a stack: make up STACK=dev
+	@$(RUN)/parley engine
+	pulumi up --stack $(STACK)
+
+report: setup ## the reviewer's report of the local stack
+	@$(RUN)/parley report
+
+clean: ## stop the local stack and remove what was built here (the engine's cache stays)
+	@if [ -x $(RUN)/parley ]; then $(RUN)/parley local down --destroy || true; fi
+	rm -rf .parley .venv $(BOOTSTRAP) .mypy_cache .ruff_cache .pytest_cache .coverage

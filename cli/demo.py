@@ -1,0 +1,289 @@
+"""The story of `parley demo`: a real deployment, real conversations, and every step checked."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cli import report
+from cli.errors import UserError
+from cli.home import STACK, CloudInfo
+from cli.phones import Answer, GateApi, Phones
+from cli.stack import LocalStack
+from local.engine import Workspace
+
+# Reserved for fiction; no handset in the world answers to them.
+ANA = "+12125550111"
+BEN = "+12125550122"
+STRANGER = "+12125550133"
+NOTICE_TEXT = "Calls and texts go through us and our provider Twilio, not directly to the other user."
+RECONCILE_SECONDS = 61
+
+
+class StoryError(UserError):
+    """A step of the demo did not do what it claims."""
+
+
+def expect(held: bool, claim: str, seen: object = "") -> None:
+    """Raise StoryError unless the claim held."""
+    if not held:
+        raise StoryError(f"not true: {claim}" + (f"; seen instead: {seen}" if seen != "" else ""))
+
+
+@dataclass
+class Story:
+    """One run of the demo over one local stack."""
+
+    stack: LocalStack
+    console: Console
+    took: list[tuple[str, float]] = field(default_factory=list)
+
+    def run(self, keep: bool = False) -> Path:
+        """Tell the whole story, and return the path of the report it wrote.
+
+        With `keep` the deployment is left up. Raises StoryError at the first claim that does not hold.
+        """
+        with self._step("start the local cloud: AWS, Lambda and Twilio on loopback"):
+            cloud = self.stack.start_cloud()
+        with self._step("deploy: a real `pulumi up` of the kit") as tell:
+            first = self.stack.deploy()
+            workspace = self.stack.workspace()
+            expect(first.changes.get("create", 0) > 0, "the first deployment creates resources", first.changes)
+            tell(f"{first.changes['create']} resources created")
+        with self._step("deploy again: nothing changes") as tell:
+            again = workspace.up()
+            changed = {op: n for op, n in again.changes.items() if op != "same" and n}
+            expect(not changed, "a second deployment changes nothing", changed)
+            tell(f"{again.changes['same']} unchanged")
+
+        conversation = Conversation(cloud, workspace.outputs())
+        for title, part in conversation.parts():
+            with self._step(title) as tell:
+                tell(part())
+
+        with self._step("someone edits a lifecycle rule behind the kit's back: refresh shows it") as tell:
+            tell(self._drift(cloud, workspace))
+        with self._step("the report: declared days held against the running services") as tell:
+            path, text = self._report(cloud, workspace)
+            tell(text)
+        memory = self.stack.memory_mib()
+        if not keep:
+            with self._step("destroy everything") as tell:
+                gone = workspace.destroy()
+                self._nothing_left(cloud)
+                tell(f"{gone.changes.get('delete', 0)} resources deleted, nothing left")
+        self.console.print(self._times(memory))
+        return path
+
+    def _drift(self, cloud: CloudInfo, workspace: Workspace) -> str:
+        bucket = workspace.outputs()["contentBucket"]
+        s3 = report.clients(cloud.aws_environment())("s3")
+        rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        edited = next(rule for rule in rules if rule.get("Expiration", {}).get("Days"))
+        declared = edited["Expiration"]["Days"]
+        edited["Expiration"]["Days"] = declared + 3650
+        s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+        drift = workspace.refresh(preview_only=True)
+        paths = [path for step in drift.steps if step.op == "update" for path in step.paths]
+        expect(any(path.endswith("expiration.days") for path in paths), "refresh shows the edited rule", paths)
+        mended = workspace.up(refresh=True)
+        expect(mended.changes.get("update", 0) >= 1, "the next deployment repairs it", mended.changes)
+        live = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        days = next(rule["Expiration"]["Days"] for rule in live if rule["ID"] == edited["ID"])
+        expect(days == declared, "the declared days are back", days)
+        return f"rule {edited['ID']}: {declared} → {declared + 3650} days seen at {paths[0]}, and put back"
+
+    def _report(self, cloud: CloudInfo, workspace: Workspace) -> tuple[Path, str]:
+        outputs = workspace.outputs()
+        stores = report.LiveStores(report.clients(cloud.aws_environment()), list(outputs["functions"].values()))
+        made = report.build(STACK, outputs, stores)
+        wrong = [
+            (row.record_class, row.system, row.live.verdict, row.live.note)
+            for row in made.rows
+            if row.live.verdict != "live"
+        ]
+        expect(made.all_live, "every declared rule is live", wrong)
+        path = self.stack.home.path / "report.md"
+        path.write_text(report.to_markdown(made))
+        (self.stack.home.path / "report.json").write_text(report.to_json(made))
+        return path, f"{len(made.rows)} rules of {len({r.record_class for r in made.rows})} record classes, all live"
+
+    def _nothing_left(self, cloud: CloudInfo) -> None:
+        client = report.clients(cloud.aws_environment())
+        left = {
+            "buckets": client("s3").list_buckets()["Buckets"],
+            "tables": client("dynamodb").list_tables()["TableNames"],
+            "functions": client("lambda").list_functions()["Functions"],
+            "queues": client("sqs").list_queues().get("QueueUrls", []),
+            "APIs": client("apigatewayv2").get_apis()["Items"],
+            "secrets": client("secretsmanager").list_secrets()["SecretList"],
+            "log groups": client("logs").describe_log_groups()["logGroups"],
+        }
+        expect(not any(left.values()), "nothing is left after destroy", {k: len(v) for k, v in left.items() if v})
+
+    @contextmanager
+    def _step(self, title: str) -> Iterator[Callable[[str], None]]:
+        """Show one step, with a spinner while it runs, and remember how long it took."""
+        told: list[str] = []
+        began = time.monotonic()
+        with self.console.status(f"{title} …"):
+            try:
+                yield told.append
+            except BaseException:
+                self.console.print(f"[red]✗[/] {title}")
+                raise
+        seconds = time.monotonic() - began
+        self.took.append((title, seconds))
+        self.console.print(f"[green]✓[/] {title} [dim]{seconds:.1f} s[/]")
+        for text in told:
+            for line in text.splitlines():
+                self.console.print(f"    [cyan]{line}[/]", highlight=False)
+
+    def _times(self, memory: float) -> Table:
+        table = Table(title="times", title_justify="left", box=None, show_header=False)
+        table.add_column(justify="right")
+        table.add_column()
+        for title, seconds in self.took:
+            table.add_row(f"{seconds:.1f} s", title)
+        table.add_row(f"{sum(s for _, s in self.took):.1f} s", "[bold]in all[/]")
+        table.add_row(f"{memory:.0f} MiB", "memory of the whole local cloud")
+        return table
+
+
+class Conversation:
+    """Two people, a stranger, and the deployed gate between them."""
+
+    def __init__(self, cloud: CloudInfo, outputs: dict[str, Any]) -> None:
+        self.phones = Phones(cloud)
+        self.api = GateApi(cloud, outputs["gateUrl"])
+        self._masked: dict[str, str] = {}
+        self._session = ""
+
+    def parts(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        """Yield each part of the story: what it claims, and the check that makes it true."""
+        yield "a stranger calls a number of the pool and hears a disclosure", self.stranger_hears_disclosure
+        yield "a session with one consent missing is refused", self.one_consent_is_not_enough
+        yield "both consent: a session opens, each gets a masked number", self.both_consent
+        yield "texts pass both ways, each phone sees only the masked number", self.texts_pass_masked
+        yield "the handlers are broken on purpose: an unconsented pair still gets nothing through", self.broken_gate
+        yield "one party says STOP: the session is closed", self.stop_closes
+
+    def stranger_hears_disclosure(self) -> str:
+        """Call a pool number from a phone that nobody knows."""
+        pool = "+12125550140"
+        call = self.phones.call(STRANGER, pool)
+        heard = " ".join(call["heard"])
+        expect(not call["connected"], "a stranger is connected to nobody", call)
+        expect("Twilio" in heard, "the disclosure names the provider", heard)
+        return f"heard: “{heard}”"
+
+    def one_consent_is_not_enough(self) -> str:
+        """Let one of the two consent, and ask for a session."""
+        self.consent(ANA, "given")
+        answer = self._open()
+        expect(answer.status == 409, "the session is refused", answer)
+        missing = answer.body["missing"]
+        expect(len(missing) == 1 and missing[0]["scope"] == "manage", "one consent is missing", missing)
+        return f"409 {answer.body['title']}: {missing[0]['scope']} of party {missing[0]['party'][:12]}… is {missing[0]['state']}"
+
+    def both_consent(self) -> str:
+        """Let the other consent too, and ask again."""
+        self.consent(BEN, "given")
+        answer = self._open()
+        expect(answer.status == 201, "the session opens", answer)
+        self._session = answer.body["session"]
+        ana, ben = answer.body["participants"]
+        self._masked = {ANA: ana["masked_number"], BEN: ben["masked_number"]}
+        return f"session {self._session[:8]}… until {answer.body['closes_at']}; Ana dials {self._masked[ANA]}, Ben dials {self._masked[BEN]}"
+
+    def texts_pass_masked(self) -> str:
+        """Text both ways and look at what each handset saw."""
+        self.phones.sms(ANA, self._masked[ANA], "I am at the corner")
+        self.phones.sms(BEN, self._masked[BEN], "Two minutes")
+        ana, ben = self.phones.seen_by(ANA), self.phones.seen_by(BEN)
+        expect("I am at the corner" in _received(ben), "Ben reads Ana's text", _received(ben))
+        expect("Two minutes" in _received(ana), "Ana reads Ben's text", _received(ana))
+        expect(BEN not in str(ana["messages"]) and ANA not in str(ben["messages"]), "neither sees the other's number")
+        return f"Ana saw only {_peers(ana, ANA)}, Ben saw only {_peers(ben, BEN)}"
+
+    def broken_gate(self) -> str:
+        """Break the handlers and let someone without consent try."""
+        before = _received(self.phones.seen_by(ANA)), _received(self.phones.seen_by(BEN))
+        self.api.break_function("intercept")
+        self.api.break_function("out-of-session")
+        try:
+            texted = [self.phones.sms(STRANGER, masked, "Who is there?") for masked in set(self._masked.values())]
+            called = [self.phones.call(STRANGER, masked) for masked in set(self._masked.values())]
+        finally:
+            self.api.mend_functions()
+        after = _received(self.phones.seen_by(ANA)), _received(self.phones.seen_by(BEN))
+        expect(not any(t["delivered"] for t in texted), "no text gets through", texted)
+        expect(not any(c["connected"] for c in called), "no call gets through", called)
+        expect(before == after, "nobody reads anything new", after)
+        return (
+            f"{len(texted)} texts and {len(called)} calls of a stranger ended with Twilio's {_alerts(texted, called)}"
+        )
+
+    def stop_closes(self) -> str:
+        """Text STOP, let the reconciler learn of it, and try to go on talking."""
+        stop = self.phones.sms(ANA, self._masked[ANA], "STOP")
+        expect(not stop["delivered"], "Twilio swallows the word: no webhook ever tells the kit", stop)
+        self.phones.advance_clock(RECONCILE_SECONDS)
+        session = self.api.get(f"/v1/sessions/{self._session}")
+        expect(session.status == 200 and session.body["status"] == "closed", "the session is closed", session)
+        before = _received(self.phones.seen_by(ANA))
+        late = self.phones.sms(BEN, self._masked[BEN], "Are you there?")
+        expect(_received(self.phones.seen_by(ANA)) == before, "Ben's next text reaches nobody", late)
+        again = self._open()
+        expect(again.status == 409, "no new session opens either", again)
+        return f"alert {_alerts([stop], [])} found by the reconciler; a new session is refused: {again.status} {again.body['title']}"
+
+    def consent(self, party: str, state: str) -> Answer:
+        """Record an in-app consent event of one party for the scope `manage`."""
+        answer = self.api.post(
+            "/v1/consents",
+            {
+                "party": party,
+                "counterpart": None,
+                "scope": "manage",
+                "state": state,
+                "method": "in_app",
+                "notice": {
+                    "id": "en.manage",
+                    "version": 1,
+                    "language": "en",
+                    "sha256": sha256(NOTICE_TEXT.encode()).hexdigest(),
+                },
+                "evidence": {"screen": "booking", "action": "ticked"},
+                "occurred_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                "source_event_id": f"demo-{uuid.uuid4()}",
+            },
+        )
+        expect(answer.status == 201, "the consent is recorded", answer)
+        return answer
+
+    def _open(self) -> Answer:
+        return self.api.post("/v1/sessions", {"participants": [{"identifier": ANA}, {"identifier": BEN}]})
+
+
+def _received(phone: dict[str, Any]) -> list[str]:
+    return [m["body"] for m in phone["messages"] if m["direction"] == "inbound"]
+
+
+def _peers(phone: dict[str, Any], own: str) -> str:
+    seen = {m[end] for m in phone["messages"] for end in ("from", "to")} - {own}
+    return ", ".join(sorted(seen))
+
+
+def _alerts(*groups: list[dict[str, Any]]) -> str:
+    return ", ".join(sorted({str(code) for group in groups for one in group for code in one["alerts"]})) or "no alert"

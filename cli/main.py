@@ -1,0 +1,264 @@
+"""The command `parley`: its arguments, its messages and its exit codes.
+
+Exit codes: 0 done and all true; 1 failed; 2 wrong usage, or it cannot be told; 3 a port is taken; 4 a state file cannot
+be read; 7 what runs is not what was declared; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.errors import CANNOT_TELL, DRIFT, FAILED, UserError
+from cli.home import PROJECT, STACK, Home, default_home
+
+app = typer.Typer(
+    name="parley",
+    help="Masked, consent-gated, recorded communication on Twilio and AWS, kept exactly as long as the stack declares.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+local_app = typer.Typer(help="The one-machine cloud: everything on loopback, no account needed.", no_args_is_help=True)
+app.add_typer(local_app, name="local")
+
+out = Console()
+err = Console(stderr=True)
+
+
+class ReportFormat(StrEnum):
+    """The forms of the report."""
+
+    MD = "md"
+    JSON = "json"
+
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@local_app.command("up", epilog="Example: parley local up --port 5170")
+def local_up(
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65533, help="First of three ports (AWS, Twilio, gateway); 0 takes free ones."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Start the one-machine cloud and deploy the kit on it; what is up already is left as it is."""
+    stack = _local_stack()
+    with _working("starting the local cloud"):
+        stack.start_cloud(port)
+    with _working("deploying"):
+        result = stack.deploy()
+    if as_json:
+        print(json.dumps(stack.status(), indent=2))
+        return
+    changes = ", ".join(f"{n} {op}" for op, n in sorted(result.changes.items()) if n)
+    out.print(f"[green]up[/] in {result.seconds:.1f} s: {changes}")
+    _print_status(stack.status())
+
+
+@local_app.command("down", epilog="Example: parley local down --destroy")
+def local_down(
+    destroy: Annotated[bool, typer.Option("--destroy", help="Also delete every resource and the state.")] = False,
+) -> None:
+    """Stop the one-machine cloud; its state is kept for the next `up` unless --destroy is given."""
+    home = Home(default_home())
+    if not destroy:
+        from cli.stack import stop_cloud  # noqa: PLC0415 - keeps `--help` quick
+
+        stopped = stop_cloud(home, err.print)
+        out.print("stopped; `parley local up` goes on from here" if stopped else "nothing was running")
+        return
+    if not home.path.exists():
+        out.print(f"nothing to destroy: there is no {home.path}")
+        return
+    stack = _local_stack()
+    if home.stack_file.exists():
+        with _working("destroying"):
+            stack.start_cloud()
+            stack.workspace().destroy()
+    stack.wipe()
+    out.print("destroyed")
+
+
+@local_app.command("status", epilog="Example: parley local status --json")
+def local_status(as_json: JsonFlag = False) -> None:
+    """Show where the local stack listens, its throw-away credentials and its outputs."""
+    status = _local_stack(quiet=True).status()
+    if as_json:
+        print(json.dumps(status, indent=2))
+    else:
+        _print_status(status)
+
+
+@app.command(epilog="Example: parley demo --keep")
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the deployment up at the end.")] = False,
+) -> None:
+    """Deploy the kit on this machine, drive real conversations through it, and check every step."""
+    from cli.demo import Story  # noqa: PLC0415 - keeps `--help` quick
+
+    home = Home(default_home())
+    if home.path.exists() and home.stack_file.exists() and not home.demo_marker.exists():
+        raise UserError(
+            f"a local stack that the demo did not make is in {home.path}: remove it with "
+            "`parley local down --destroy`, or run the demo elsewhere with `PARLEY_HOME=/tmp/parley-demo make demo`"
+        )
+    stack = _local_stack()
+    stack.wipe()
+    home.path.mkdir(parents=True)
+    home.demo_marker.touch()
+    finished = False
+    try:
+        path = Story(stack, out).run(keep)
+        finished = True
+    finally:
+        if not (keep and finished):
+            kept_report = _keep_reports(home)
+            stack.wipe()
+            _put_back(home, kept_report)
+    out.print(f"report: {path}")
+    if keep:
+        out.print("left up: `parley local status` shows it, `parley local down --destroy` removes it")
+
+
+@app.command(epilog="Example: parley report --format json --stack local")
+def report(
+    form: Annotated[ReportFormat, typer.Option("--format", help="Markdown for people, JSON for scripts.")] = (
+        ReportFormat.MD
+    ),
+    stack: Annotated[str, typer.Option(help="The stack to report on.")] = STACK,
+    export: Annotated[
+        Path | None, typer.Option(help="A file of `pulumi stack export`: no cloud is asked, nothing is live.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the running services.")] = False,
+) -> None:
+    """Report every record class: purpose, declared days, where, the rule that enforces it, the key, live or not.
+
+    Exits with 7 when a rule is not in force as declared, and with 2 when it could not be asked.
+    """
+    from cli import report as reports  # noqa: PLC0415 - boto3 is slow to import
+
+    stores = None
+    if export is not None:
+        outputs, offline = _exported_outputs(export), True
+    elif stack == STACK:
+        local = _local_stack(quiet=True)
+        outputs = local.workspace().outputs()
+        environment = local.home.cloud().aws_environment()  # type: ignore[union-attr]  # workspace() has checked it
+    else:
+        outputs, environment = _stack_outputs(stack), None
+    if not offline:
+        stores = reports.LiveStores(reports.clients(environment), list(outputs.get("functions", {}).values()))
+    made = reports.build(stack, outputs, stores)
+    print(reports.to_json(made) if form is ReportFormat.JSON else reports.to_markdown(made))
+    verdicts = {row.live.verdict for row in made.rows} - {"live", "not asked"}
+    if verdicts & {"differs", "absent"}:
+        raise typer.Exit(DRIFT)
+    if verdicts:
+        raise typer.Exit(CANNOT_TELL)
+
+
+@app.command(epilog='Example: PATH="$(parley engine --directory):$PATH" pulumi preview --stack dev')
+def engine(
+    directory: Annotated[
+        bool, typer.Option("--directory", help="Print only the folder of the `pulumi` binary.")
+    ] = False,
+) -> None:
+    """Find the Pulumi engine, or get it: on PATH, else the official release, else built from its Go modules."""
+    found = _engine(quiet=directory)
+    if directory:
+        print(found.executable.parent)
+    else:
+        out.print(f"pulumi {found.version} ({found.source}): {found.executable}", highlight=False)
+
+
+def main() -> None:
+    """Run the command; a person's mistake ends as one message, never as a stack trace."""
+    from local.engine import EngineError  # noqa: PLC0415 - pulumi is slow to import
+
+    try:
+        app()
+    except UserError as error:
+        err.print(f"[red]error:[/] {error}", highlight=False)
+        sys.exit(error.exit_code)
+    except EngineError as error:
+        err.print(f"[red]error:[/] {error}", highlight=False)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        err.print("interrupted: nothing is lost, the same command goes on from here")
+        sys.exit(130)
+
+
+def _engine(quiet: bool = False) -> Any:
+    from local.engine import ensure_engine  # noqa: PLC0415 - pulumi is slow to import
+
+    return ensure_engine(report=(lambda _: None) if quiet else (lambda line: err.print(line, highlight=False)))
+
+
+def _local_stack(quiet: bool = False) -> Any:
+    from cli.stack import LocalStack  # noqa: PLC0415 - keeps `--help` quick
+
+    return LocalStack(Home(default_home()), _engine(quiet), err.print)
+
+
+@contextmanager
+def _working(what: str) -> Iterator[None]:
+    with err.status(f"{what} …"):
+        yield
+
+
+def _print_status(status: dict[str, Any]) -> None:
+    table = Table(box=None, show_header=False)
+    table.add_row("running", "yes" if status["running"] else "no: `parley local up` starts it")
+    for name in ("home", "aws_endpoint", "aws_region", "twilio_endpoint", "twilio_account_sid", "gateway_url"):
+        if status[name]:
+            table.add_row(name.replace("_", " "), str(status[name]))
+    for name, value in status["outputs"].items():
+        if isinstance(value, str):
+            table.add_row(name, value)
+    out.print(table)
+
+
+def _stack_outputs(stack: str) -> dict[str, Any]:
+    command = [str(_engine(quiet=True).executable), "stack", "output", "--json", "--stack", stack]
+    answer = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        said = answer.stderr.strip().splitlines()
+        raise UserError(f"stack '{stack}': {said[-1] if said else 'pulumi gave no outputs'}", CANNOT_TELL)
+    outputs: dict[str, Any] = json.loads(answer.stdout)
+    return outputs
+
+
+def _exported_outputs(path: Path) -> dict[str, Any]:
+    try:
+        resources = json.loads(path.read_text())["deployment"]["resources"]
+        outputs: dict[str, Any] = next(r["outputs"] for r in resources if r["type"] == "pulumi:pulumi:Stack")
+    except OSError as error:
+        raise UserError(f"--export {path}: {error.strerror}", CANNOT_TELL) from None
+    except (ValueError, KeyError, TypeError, StopIteration):
+        raise UserError(
+            f"--export {path}: not an exported stack; make one with `pulumi stack export --file {path}`", CANNOT_TELL
+        ) from None
+    return outputs
+
+
+def _keep_reports(home: Home) -> dict[str, str]:
+    return {p.name: p.read_text() for p in home.path.glob("report.*")}
+
+
+def _put_back(home: Home, reports: dict[str, str]) -> None:
+    home.path.mkdir(parents=True, exist_ok=True)
+    for name, text in reports.items():
+        (home.path / name).write_text(text)
