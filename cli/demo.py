@@ -194,7 +194,8 @@ class Conversation:
         expect(answer.status == 409, "the session is refused", answer)
         missing = answer.body["missing"]
         expect(len(missing) == 1 and missing[0]["scope"] == "manage", "one consent is missing", missing)
-        return f"409 {answer.body['title']}: {missing[0]['scope']} of party {missing[0]['party'][:12]}… is {missing[0]['state']}"
+        lacking = missing[0]
+        return f"409 {answer.body['title']}: {lacking['scope']} of party {lacking['party'][:12]}… is {lacking['state']}"
 
     def both_consent(self) -> str:
         """Let the other consent too, and ask again."""
@@ -204,7 +205,8 @@ class Conversation:
         self._session = answer.body["session"]
         ana, ben = answer.body["participants"]
         self._masked = {ANA: ana["masked_number"], BEN: ben["masked_number"]}
-        return f"session {self._session[:8]}… until {answer.body['closes_at']}; Ana dials {self._masked[ANA]}, Ben dials {self._masked[BEN]}"
+        numbers = f"Ana dials {self._masked[ANA]}, Ben dials {self._masked[BEN]}"
+        return f"session {self._session[:8]}… until {answer.body['closes_at']}; {numbers}"
 
     def texts_pass_masked(self) -> str:
         """Text both ways and look at what each handset saw."""
@@ -246,7 +248,8 @@ class Conversation:
         expect(_received(self.phones.seen_by(ANA)) == before, "Ben's next text reaches nobody", late)
         again = self._open()
         expect(again.status == 409, "no new session opens either", again)
-        return f"alert {_alerts([stop], [])} found by the reconciler; a new session is refused: {again.status} {again.body['title']}"
+        refusal = f"{again.status} {again.body['title']}"
+        return f"alert {_alerts([stop], [])} found by the reconciler; a new session is refused: {refusal}"
 
     def consent(self, party: str, state: str) -> Answer:
         """Record an in-app consent event of one party for the scope `manage`."""

@@ -54,7 +54,7 @@ class Phones:
     def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = _request(self._http, method, self._endpoint + path, body)
         if answer.status >= 400:
-            raise UserError(f"the Twilio emulator refused {method} {path.split('/+')[0]}: {answer.body}")
+            raise UserError(f"the Twilio emulator refused {method} {path.partition('/+')[0]}: {answer.body}")
         result: dict[str, Any] = answer.body
         return result
 
@@ -112,7 +112,8 @@ def _request(
         response = http.request(method, url, body=data, headers=headers or {"content-type": "application/json"})
     except urllib3.exceptions.HTTPError as error:
         raise UserError(
-            f"no answer from the local cloud ({type(error).__name__}): see its log, or start it again with `parley local up`"
+            f"no answer from the local cloud ({type(error).__name__}): see its log, "
+            "or start it again with `parley local up`"
         ) from None
     try:
         return Answer(response.status, json.loads(response.data) if response.data else {})

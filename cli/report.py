@@ -200,7 +200,11 @@ def to_json(report: Report) -> str:
 def to_markdown(report: Report) -> str:
     """Return the report as Markdown text."""
     environment = Environment(
-        loader=PackageLoader("cli"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        loader=PackageLoader("cli"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - Markdown, not HTML
     )
     environment.filters["cell"] = lambda value: str(value).replace("|", "\\|").replace("\n", " ")
     return environment.get_template("report.md.j2").render(report=report)

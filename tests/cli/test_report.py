@@ -1,0 +1,208 @@
+"""The reviewer's report: declared against live, and what it says when it cannot look."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from moto import mock_aws
+
+from cli import report
+from cli.errors import CANNOT_TELL, UserError
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0f0f0f0f-0000-4000-8000-000000000001"
+BUCKET, TABLE, GROUP = "content", "ledger", "/aws/lambda/intercept"
+
+
+def entry(name: str, store: dict[str, Any], days: int = 30) -> dict[str, Any]:
+    """Make one entry of a declaration."""
+    return {
+        "class": name,
+        "purposes": ["safety"],
+        "basis": "consent",
+        "why": "dispute window",
+        "keepDays": days,
+        "twilioCopyDays": 0,
+        "lock": "none",
+        "hold": True,
+        "stores": [{"days": days, "key": KEY, **store}],
+    }
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Give clients of an account that holds a bucket, a table, a log group, a queue and a function as declared."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        sse = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
+        s3.put_bucket_encryption(
+            Bucket=BUCKET,
+            ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": sse}]},
+        )
+        put_days(s3, 30)
+        dynamodb = boto3.client("dynamodb")
+        dynamodb.create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY},
+        )
+        dynamodb.update_time_to_live(
+            TableName=TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
+        )
+        logs = boto3.client("logs")
+        logs.create_log_group(logGroupName=GROUP, kmsKeyId=KEY)
+        logs.put_retention_policy(logGroupName=GROUP, retentionInDays=30)
+        yield boto3.client
+
+
+def put_days(s3: Any, days: int, status: str = "Enabled") -> None:
+    """Write the one lifecycle rule of the bucket."""
+    rule = {"ID": "call-recordings", "Status": status, "Filter": {"Prefix": "x/"}, "Expiration": {"Days": days}}
+    s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
+
+
+class WrittenDays:
+    """A Lambda client whose functions carry these TTL days."""
+
+    def __init__(self, *days: dict[str, int]) -> None:
+        self.days = list(days)
+
+    def get_function_configuration(self, FunctionName: str) -> dict[str, Any]:  # noqa: N803 - boto3's own name
+        """Answer with the environment of the function of that number."""
+        return {"Environment": {"Variables": {"PARLEY_KEEP_DAYS": json.dumps(self.days[int(FunctionName)])}}}
+
+
+S3_STORE = {"system": "s3", "name": BUCKET, "rule": "call-recordings"}
+TABLE_STORE = {"system": "dynamodb", "name": TABLE, "rule": "expires_at"}
+
+
+def look(client: Callable[[str], Any], store: dict[str, Any], days: int = 30, **change: Any) -> report.Live:
+    """Look one store up."""
+    return report.LiveStores(client, []).look_up({"days": days, "key": KEY, **store, **change}, "call-recordings")
+
+
+class TestLiveStores:
+    """What the running services answer."""
+
+    def test_lifecycle_rule_as_declared_is_live(self, client: Callable[[str], Any]) -> None:
+        """A rule of the declared id, days and key is live, with the days that S3 answered."""
+        assert look(client, S3_STORE) == report.Live("live", 30, KEY)
+
+    def test_edited_days_differ(self, client: Callable[[str], Any]) -> None:
+        """A rule with other days is a finding that names both numbers."""
+        put_days(client("s3"), 3650)
+        live = look(client, S3_STORE)
+        assert (live.verdict, live.days, live.note) == ("differs", 3650, "3650 days live, 30 declared")
+
+    def test_disabled_rule_is_absent(self, client: Callable[[str], Any]) -> None:
+        """A rule that is there but disabled enforces nothing."""
+        put_days(client("s3"), 30, status="Disabled")
+        assert look(client, S3_STORE).verdict == "absent"
+
+    def test_missing_bucket_is_absent(self, client: Callable[[str], Any]) -> None:
+        """A bucket that is gone is a finding, not a failure of the report."""
+        live = look(client, S3_STORE, name="no-such-bucket")
+        assert (live.verdict, live.note) == ("absent", "NoSuchBucket")
+
+    def test_other_key_differs(self, client: Callable[[str], Any]) -> None:
+        """The right days under the wrong key are a finding."""
+        assert look(client, S3_STORE, key=KEY[:-1] + "2").verdict == "differs"
+
+    def test_log_group_days(self, client: Callable[[str], Any]) -> None:
+        """A log group answers with its retention; one that never expires is absent."""
+        store = {"system": "logs", "name": GROUP, "rule": "retentionInDays"}
+        assert look(client, store).verdict == "live"
+        client("logs").delete_retention_policy(logGroupName=GROUP)
+        assert look(client, store) == report.Live("absent", note="kept without limit")
+        assert look(client, store, name="/aws/lambda/other").verdict == "absent"
+
+    def test_queue_days(self, client: Callable[[str], Any]) -> None:
+        """A queue answers in seconds; anything but whole declared days is a finding."""
+        sqs = client("sqs")
+        url = sqs.create_queue(
+            QueueName="dead", Attributes={"MessageRetentionPeriod": "1209600", "KmsMasterKeyId": KEY}
+        )["QueueUrl"]
+        store = {"system": "sqs", "name": url, "rule": "messageRetentionPeriod"}
+        assert look(client, store, days=14).verdict == "live"
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": "1209599"})
+        assert look(client, store, days=14).verdict == "differs"
+
+    def test_table_days_are_those_that_functions_write(self, client: Callable[[str], Any]) -> None:
+        """Time to live needs the attribute switched on and every function writing the same declared days."""
+
+        def with_functions(*days: dict[str, int]) -> report.Live:
+            written = WrittenDays(*days)
+            stores = report.LiveStores(
+                lambda service: written if service == "lambda" else client(service), [str(i) for i in range(len(days))]
+            )
+            return stores.look_up({"days": 30, "key": KEY, **TABLE_STORE}, "session-map")
+
+        assert with_functions({"session-map": 30}, {"session-map": 30}).verdict == "live"
+        assert with_functions({"session-map": 30}, {"session-map": 31}).note == "functions disagree"
+        assert with_functions({}).note == "no function writes this class"
+        client("dynamodb").update_time_to_live(
+            TableName=TABLE, TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"}
+        )
+        assert with_functions({"session-map": 30}).verdict == "absent"
+
+    def test_unreachable_service_cannot_tell(self) -> None:
+        """A service that does not answer gives "cannot tell", never "live"."""
+
+        class Down:
+            def get_bucket_lifecycle_configuration(self, **_: Any) -> Any:
+                raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+        live = report.LiveStores(lambda _: Down(), []).look_up({**S3_STORE, "days": 30}, "call-recordings")
+        assert (live.verdict, live.note) == ("cannot tell", "EndpointConnectionError")
+
+    def test_unknown_system_is_not_asked(self) -> None:
+        """A store that nothing here can ask is said to be so."""
+        live = report.LiveStores(lambda _: None, []).look_up({"system": "twilio", "name": "x", "days": 1}, "messages")
+        assert live.verdict == "not asked"
+
+
+class TestReport:
+    """The report as a whole."""
+
+    outputs: dict[str, Any] = {  # noqa: RUF012 - read only
+        "environment": "local",
+        "masking": "proxy",
+        "declaration": [entry("call-recordings", S3_STORE), entry("session-map", TABLE_STORE)],
+    }
+
+    def test_without_stores_nothing_is_live(self) -> None:
+        """A report from an export alone asks nothing and claims nothing."""
+        made = report.build("prod", self.outputs, None)
+        assert [row.live.verdict for row in made.rows] == ["not asked", "not asked"]
+        assert not made.all_live
+
+    def test_markdown_holds_every_column(self) -> None:
+        """Each row shows class, purpose, days, store, rule and key, and a bar in a text does not break the table."""
+        self_made = {**self.outputs, "declaration": [{**self.outputs["declaration"][0], "purposes": ["a|b"]}]}
+        text = report.to_markdown(report.build("prod", self_made, None))
+        row = next(line for line in text.splitlines() if line.startswith("| call-recordings"))
+        assert r"a\|b" in row
+        assert f"| 30 | s3: `{BUCKET}` | `call-recordings` | `{KEY}` | not asked |" in row
+
+    def test_json_reads_back(self) -> None:
+        """The JSON form carries the same rows for scripts."""
+        made = json.loads(report.to_json(report.build("prod", self.outputs, None)))
+        assert made["all_live"] is False
+        assert [row["record_class"] for row in made["rows"]] == ["call-recordings", "session-map"]
+
+    def test_stack_without_declaration_says_the_way_out(self) -> None:
+        """A stack that was never deployed is told apart from one that keeps nothing."""
+        with pytest.raises(UserError, match="not deployed yet; deploy it first") as caught:
+            report.build("prod", {}, None)
+        assert caught.value.exit_code == CANNOT_TELL

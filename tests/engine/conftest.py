@@ -1,0 +1,48 @@
+"""One local stack for every test of this level: the real engine, deployed once a test session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cli.home import Home
+from cli.phones import GateApi, Phones
+from cli.stack import LocalStack
+from local.engine import Engine, Workspace, ensure_engine
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """Give the Pulumi engine, which `make test` has got beforehand."""
+    return ensure_engine(report=lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Give a deployed local stack; a test that breaks something must mend it again."""
+    stack = LocalStack(Home(tmp_path_factory.mktemp("stack")), engine)
+    try:
+        stack.start_cloud(0)
+        stack.deploy()
+        yield stack
+    finally:
+        stack.wipe()
+
+
+@pytest.fixture
+def workspace(stack: LocalStack) -> Workspace:
+    """Give the Pulumi workspace of the deployed stack."""
+    return stack.workspace()
+
+
+@pytest.fixture
+def phones(stack: LocalStack) -> Phones:
+    """Give the handsets of the local cloud."""
+    return Phones(stack.start_cloud())
+
+
+@pytest.fixture
+def api(stack: LocalStack, workspace: Workspace) -> GateApi:
+    """Give the deployed HTTP API."""
+    return GateApi(stack.start_cloud(), workspace.outputs()["gateUrl"])
