@@ -1,0 +1,131 @@
+"""The deployed stack on the real engine: twice is no change, drift is seen and mended, nothing secret is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cli import report
+from cli.home import STACK
+from cli.stack import LocalStack
+from local.engine import Workspace
+
+
+@pytest.fixture
+def client(stack: LocalStack) -> Any:
+    """Give a maker of boto3 clients of the local cloud."""
+    return report.clients(stack.start_cloud().aws_environment())
+
+
+class TestTwice:
+    """I9: `pulumi up` twice changes nothing."""
+
+    def test_second_up_changes_nothing(self, workspace: Workspace) -> None:
+        """A deployment of what is deployed leaves every resource the same."""
+        changes = workspace.up().changes
+        assert {op: n for op, n in changes.items() if n and op != "same"} == {}
+        assert changes["same"] > 40
+
+    def test_fresh_stack_has_no_drift(self, workspace: Workspace) -> None:
+        """What the services answer right after a deployment is what was declared."""
+        drift = workspace.refresh(preview_only=True)
+        assert [(step.urn, step.paths) for step in drift.steps if step.op not in ("same", "refresh")] == []
+
+
+class TestReport:
+    """The report is what the services answer."""
+
+    def test_every_declared_rule_is_live(self, workspace: Workspace, client: Any) -> None:
+        """Every row of the report is in force as declared, by the answer of the service that enforces it."""
+        outputs = workspace.outputs()
+        made = report.build(STACK, outputs, report.LiveStores(client, list(outputs["functions"].values())))
+        assert [(r.record_class, r.system, r.live) for r in made.rows if r.live.verdict != "live"] == []
+
+    def test_days_equal_the_lifecycle_api(self, workspace: Workspace, client: Any) -> None:
+        """The days of the report are those of GetBucketLifecycleConfiguration, rule by rule."""
+        outputs = workspace.outputs()
+        live = {
+            (bucket, rule["ID"]): rule["Expiration"]["Days"]
+            for bucket in (outputs["contentBucket"], outputs["evidenceBucket"], outputs["accessLogBucket"])
+            for rule in client("s3").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+            if "Days" in rule.get("Expiration", {})
+        }
+        declared = {
+            (store["name"], store["rule"]): entry["keepDays"]
+            for entry in outputs["declaration"]
+            for store in entry["stores"]
+            if store["system"] == "s3"
+        }
+        assert declared
+        assert live == declared
+
+    def test_table_expires_by_itself(self, workspace: Workspace, client: Any) -> None:
+        """The ledger's time to live is on, on the attribute that the handlers write."""
+        table = workspace.outputs()["ledgerTable"]
+        described = client("dynamodb").describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+        assert described == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+
+
+class TestDrift:
+    """What someone changes behind the kit's back is seen by refresh and mended by the next deployment."""
+
+    def assert_seen_and_mended(self, workspace: Workspace, resource_type: str, path: str) -> None:
+        """Assert that refresh names the path on that type, and that nothing is left of it after a deployment."""
+        drift = workspace.refresh(preview_only=True)
+        seen = {p for step in drift.steps if resource_type in step.urn for p in step.paths}
+        assert any(p.endswith(path) for p in seen), [(s.urn, s.op, s.paths) for s in drift.steps if s.op != "same"]
+        workspace.up(refresh=True)
+        after = workspace.refresh(preview_only=True)
+        assert [(step.urn, step.op) for step in after.steps if step.op not in ("same", "refresh")] == []
+
+    def test_lifecycle_rule(self, workspace: Workspace, client: Any) -> None:
+        """An edited lifecycle rule shows its days and is put back."""
+        bucket = workspace.outputs()["contentBucket"]
+        rules = client("s3").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        edited = next(rule for rule in rules if "Days" in rule.get("Expiration", {}))
+        edited["Expiration"]["Days"] += 1
+        client("s3").put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+        self.assert_seen_and_mended(workspace, "BucketLifecycleConfiguration", "expiration.days")
+
+    def test_log_group_that_never_expires(self, workspace: Workspace, client: Any) -> None:
+        """A log group whose retention was taken off is seen and gets it back."""
+        group = client("logs").describe_log_groups()["logGroups"][0]["logGroupName"]
+        client("logs").delete_retention_policy(logGroupName=group)
+        self.assert_seen_and_mended(workspace, "LogGroup", "retentionInDays")
+
+    def test_time_to_live_switched_off(self, workspace: Workspace, client: Any) -> None:
+        """A ledger that no longer forgets is seen and mended."""
+        table = workspace.outputs()["ledgerTable"]
+        client("dynamodb").update_time_to_live(
+            TableName=table, TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"}
+        )
+        self.assert_seen_and_mended(workspace, "dynamodb/table:Table", "ttl.enabled")
+
+    def test_key_rotation_switched_off(self, workspace: Workspace, client: Any) -> None:
+        """A content key that no longer rotates is seen and mended."""
+        client("kms").disable_key_rotation(KeyId=workspace.outputs()["contentKeyArn"])
+        self.assert_seen_and_mended(workspace, "kms/key:Key", "enableKeyRotation")
+
+
+class TestState:
+    """I8: nothing secret outside the places made for it."""
+
+    def test_no_secret_in_state_or_outputs(self, stack: LocalStack, workspace: Workspace) -> None:
+        """Neither the exported state, the outputs, nor any function's environment holds a Twilio credential."""
+        info = stack.start_cloud()
+        secrets = (info.twilio_auth_token, info.twilio_api_secret)
+        functions = report.clients(info.aws_environment())("lambda").list_functions()["Functions"]
+        haystacks = {
+            "state": json.dumps(workspace.export()),
+            "outputs": json.dumps(workspace.outputs()),
+            "environments": json.dumps([f.get("Environment") for f in functions], default=str),
+            "stack file": stack.home.stack_file.read_text(),
+        }
+        assert {name for name, text in haystacks.items() if any(s in text for s in secrets)} == set()
+
+    def test_no_phone_number_in_state(self, workspace: Workspace) -> None:
+        """The state knows pool numbers by SID only."""
+        text = json.dumps(workspace.export())
+        assert [n for n in ("12125550140", "12125550141", "447700900140") if n in text] == []

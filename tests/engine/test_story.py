@@ -1,0 +1,51 @@
+"""The demo's story, told as tests over one deployed stack, in the order in which it happens."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.demo import Conversation
+from cli.stack import LocalStack
+
+
+@pytest.fixture(scope="module")
+def conversation(stack: LocalStack) -> Conversation:
+    """Give two people and a stranger who have not talked yet."""
+    return Conversation(stack.start_cloud(), stack.workspace().outputs())
+
+
+class TestConversation:
+    """Each part checks its own claims and raises where one does not hold."""
+
+    def test_stranger_hears_disclosure(self, conversation: Conversation) -> None:
+        """A stranger who calls a pool number hears who manages it, and reaches nobody."""
+        assert "Twilio" in conversation.stranger_hears_disclosure()
+
+    def test_unsigned_request_is_refused(self, conversation: Conversation) -> None:
+        """A request to the API without an IAM signature is forbidden."""
+        assert conversation.api.unsigned_post("/v1/sessions", {}).status == 403
+
+    def test_unsigned_webhook_is_refused(self, conversation: Conversation) -> None:
+        """A webhook without Twilio's signature is forbidden, on every webhook route."""
+        routes = ("/twilio/intercept", "/twilio/out-of-session", "/twilio/interaction")
+        assert [conversation.api.unsigned_post(route, {}).status for route in routes] == [403, 403, 403]
+
+    def test_one_consent_is_not_enough(self, conversation: Conversation) -> None:
+        """A session with one consent missing is refused and names the party by key only."""
+        assert "409" in conversation.one_consent_is_not_enough()
+
+    def test_both_consent(self, conversation: Conversation) -> None:
+        """With both consents a session opens."""
+        assert "session KC" in conversation.both_consent()
+
+    def test_texts_pass_masked(self, conversation: Conversation) -> None:
+        """Texts pass both ways and neither handset sees the other's number."""
+        assert "Ana saw only +1212555014" in conversation.texts_pass_masked()
+
+    def test_broken_gate(self, conversation: Conversation) -> None:
+        """With the handlers down a stranger still reaches nobody."""
+        assert "80905" in conversation.broken_gate() or "80908" in conversation.broken_gate()
+
+    def test_stop_closes(self, conversation: Conversation) -> None:
+        """A swallowed STOP closes the session within the reconcile bound and bars the next one."""
+        assert "80901" in conversation.stop_closes()
