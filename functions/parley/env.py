@@ -1,0 +1,219 @@
+"""The typed environment of the functions: written by the deployment, read by the handlers.
+
+`to_environment` and `from_environment` are a pair: what the one writes the other reads back equal, so a variable
+cannot be spelled one way in the infrastructure and another in the code. No secret ever travels here: the Twilio
+credentials are named by the ARN of their secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class EnvironmentMismatchError(RuntimeError):
+    """The function's environment breaks the contract. `problems` names every variable and what is wrong with it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems) + "; redeploy with `pulumi up`")
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """Who answers for the records (GDPR art. 4(7)): what notices and consent records name."""
+
+    name: str
+    contact: str
+    privacy_policy_url: str
+    privacy_policy_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicy:
+    """How long a session may live, in seconds, and what may pass through it.
+
+    `mode` is Twilio's: voice-and-message, voice-only or message-only.
+    """
+
+    ttl: int
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentPolicy:
+    """By which methods consent may be given, and for how many days it is valid (None: until withdrawn)."""
+
+    methods: tuple[str, ...]
+    validity_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Everything that a handler knows about its deployment."""
+
+    environment: str
+    ledger_table: str
+    identity_key: str
+    twilio_secret: str
+    twilio_account_sid: str
+    proxy_service_sid: str
+    public_url: str
+    controller: Controller
+    session: SessionPolicy
+    consent: ConsentPolicy
+    channels: tuple[str, ...]
+    keep_days: Mapping[str, int] = field(default_factory=dict)
+    twilio_endpoint: str | None = None
+
+
+def to_environment(
+    *,
+    environment: str,
+    ledger_table: Any,
+    identity_key: Any,
+    twilio_secret: Any,
+    twilio_account_sid: Any,
+    proxy_service_sid: Any,
+    public_url: Any,
+    controller: Controller,
+    session: SessionPolicy,
+    consent: ConsentPolicy,
+    channels: tuple[str, ...],
+    keep_days: Mapping[str, int],
+    twilio_endpoint: str | None = None,
+) -> dict[str, Any]:
+    """Return the environment variables of a function. The arguments are the fields of `Environment`.
+
+    What only the deployment itself learns (names, ARNs, SIDs, the URL) is passed through untouched, so that it may
+    be an output that is not known yet.
+    """
+    variables = {
+        "PARLEY_ENVIRONMENT": environment,
+        "PARLEY_LEDGER_TABLE": ledger_table,
+        "PARLEY_IDENTITY_KEY": identity_key,
+        "PARLEY_TWILIO_SECRET": twilio_secret,
+        "PARLEY_TWILIO_ACCOUNT_SID": twilio_account_sid,
+        "PARLEY_PROXY_SERVICE_SID": proxy_service_sid,
+        "PARLEY_PUBLIC_URL": public_url,
+        "PARLEY_KEEP_DAYS": _json(dict(keep_days)),
+        "PARLEY_CONTROLLER": _json(
+            {
+                "name": controller.name,
+                "contact": controller.contact,
+                "privacyPolicyUrl": controller.privacy_policy_url,
+                "privacyPolicyVersion": controller.privacy_policy_version,
+            }
+        ),
+        "PARLEY_SESSION": _json({"ttl": session.ttl, "mode": session.mode}),
+        "PARLEY_CONSENT": _json({"methods": list(consent.methods), "validityDays": consent.validity_days}),
+        "PARLEY_CHANNELS": _json(list(channels)),
+    }
+    if twilio_endpoint is not None:
+        variables["PARLEY_TWILIO_ENDPOINT"] = twilio_endpoint
+    return variables
+
+
+def from_environment(variables: Mapping[str, str]) -> Environment:
+    """Read the environment of a function.
+
+    Raises EnvironmentMismatchError with every variable that is missing or malformed. Its message holds names of
+    variables only, never their values.
+    """
+    reader = _Reader(variables)
+    environment = Environment(
+        environment=reader.text("PARLEY_ENVIRONMENT"),
+        ledger_table=reader.text("PARLEY_LEDGER_TABLE"),
+        identity_key=reader.text("PARLEY_IDENTITY_KEY"),
+        twilio_secret=reader.text("PARLEY_TWILIO_SECRET"),
+        twilio_account_sid=reader.text("PARLEY_TWILIO_ACCOUNT_SID"),
+        proxy_service_sid=reader.text("PARLEY_PROXY_SERVICE_SID"),
+        public_url=reader.text("PARLEY_PUBLIC_URL").rstrip("/"),
+        controller=reader.controller("PARLEY_CONTROLLER"),
+        session=reader.session("PARLEY_SESSION"),
+        consent=reader.consent("PARLEY_CONSENT"),
+        channels=reader.texts("PARLEY_CHANNELS", reader.document("PARLEY_CHANNELS", list)),
+        keep_days=reader.keep_days("PARLEY_KEEP_DAYS"),
+        twilio_endpoint=variables.get("PARLEY_TWILIO_ENDPOINT") or None,
+    )
+    if reader.problems:
+        raise EnvironmentMismatchError(reader.problems)
+    return environment
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads variables one by one and collects what is wrong with them."""
+
+    variables: Mapping[str, str]
+    problems: list[str] = field(default_factory=list)
+
+    def text(self, name: str) -> str:
+        value = self.variables.get(name, "")
+        if not value:
+            self.problems.append(f"{name} is not set")
+        return value
+
+    def document(self, name: str, kind: type[dict[str, Any]] | type[list[Any]]) -> Any:
+        text = self.text(name)
+        try:
+            value = json.loads(text) if text else kind()
+        except ValueError:
+            value = None
+        if not isinstance(value, kind):
+            self.problems.append(f"{name} is not a JSON {'object' if kind is dict else 'list'}")
+            return kind()
+        return value
+
+    def texts(self, name: str, values: Any) -> tuple[str, ...]:
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            self.problems.append(f"{name} is not a list of texts")
+            return ()
+        return tuple(values)
+
+    def member(self, name: str, document: dict[str, Any], key: str) -> str:
+        value = document.get(key)
+        if not isinstance(value, str) or not value:
+            self.problems.append(f"{name} has no {key}")
+            return ""
+        return value
+
+    def positive(self, name: str, key: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+            self.problems.append(f"{name}: {key} is not a positive whole number")
+            return 0
+        return value
+
+    def controller(self, name: str) -> Controller:
+        document = self.document(name, dict)
+        return Controller(
+            name=self.member(name, document, "name"),
+            contact=self.member(name, document, "contact"),
+            privacy_policy_url=self.member(name, document, "privacyPolicyUrl"),
+            privacy_policy_version=self.member(name, document, "privacyPolicyVersion"),
+        )
+
+    def session(self, name: str) -> SessionPolicy:
+        document = self.document(name, dict)
+        return SessionPolicy(
+            ttl=self.positive(name, "ttl", document.get("ttl")),
+            mode=self.member(name, document, "mode"),
+        )
+
+    def consent(self, name: str) -> ConsentPolicy:
+        document = self.document(name, dict)
+        days = document.get("validityDays")
+        return ConsentPolicy(
+            methods=self.texts(name, document.get("methods")),
+            validity_days=None if days is None else self.positive(name, "validityDays", days),
+        )
+
+    def keep_days(self, name: str) -> dict[str, int]:
+        document = self.document(name, dict)
+        return {key: self.positive(name, key, value) for key, value in document.items()}
