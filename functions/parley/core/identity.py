@@ -1,0 +1,73 @@
+"""Who is who, without saying it: E.164 numbers, the form a party's key is made from, and redaction.
+
+A plain number exists only while a request is handled. Everything that is kept or logged names a party by its key,
+an HMAC that only the stack's own KMS key can make.
+"""
+
+from __future__ import annotations
+
+import re
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_PARTY_KEY = re.compile(r"[0-9a-f]{64}")
+_NUMBER_INSIDE = re.compile(r"(?:\+|%2[bB])[ ().-]{0,2}[0-9](?:[ ().-]{0,2}[0-9]){5,14}")
+
+REDACTED = "[number]"
+
+# ITU-T E.164 annex: 1 and 7 stand alone, these two-digit codes are assigned, every other code has three digits.
+_TWO_DIGIT_CODES = frozenset(
+    "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66"
+    " 81 82 84 86 90 91 92 93 94 95 98".split()
+)
+
+
+class IdentifierError(ValueError):
+    """An identifier is not one that a party can be known by. The message never repeats it."""
+
+
+def parse_e164(text: object) -> str:
+    """Return `text` if it is a phone number in strict E.164 form: plus sign, no leading zero, 7 to 15 digits.
+
+    Nothing is repaired: a number that is guessed right today is a call to a stranger tomorrow.
+    Raises IdentifierError, without the number in its message.
+    """
+    if isinstance(text, str) and _E164.fullmatch(text):
+        return text
+    raise IdentifierError("is not a phone number in E.164 form: write + and 7 to 15 digits, without spaces")
+
+
+def canonical(identifier: str) -> bytes:
+    """Return the bytes whose MAC is the party's key: the kind of identifier and its strict form.
+
+    The kind is part of it, so that a user id made of digits can never collide with a number.
+    Raises IdentifierError.
+    """
+    return f"e164:{parse_e164(identifier)}".encode("ascii")
+
+
+def is_party_key(text: object) -> bool:
+    """Tell whether `text` has the form of a party's key: 64 lower-case hex digits."""
+    return isinstance(text, str) and _PARTY_KEY.fullmatch(text) is not None
+
+
+def label(party: str) -> str:
+    """Return the part of a party's key that logs show: enough to follow one person through a story."""
+    return party[:12]
+
+
+def calling_code(number: str) -> str:
+    """Return the country calling code of an E.164 number, without the plus sign (ITU-T E.164 annex)."""
+    digits = number.removeprefix("+")
+    if digits[:1] in {"1", "7"}:
+        return digits[:1]
+    return digits[:2] if digits[:2] in _TWO_DIGIT_CODES else digits[:3]
+
+
+def holds_number(text: str) -> bool:
+    """Tell whether something in `text` looks like an international phone number."""
+    return _NUMBER_INSIDE.search(text) is not None
+
+
+def redact(text: str) -> str:
+    """Return `text` with everything that looks like an international phone number blotted out."""
+    return _NUMBER_INSIDE.sub(REDACTED, text)

@@ -1,0 +1,63 @@
+"""Twilio's webhook signatures (twilio.com/docs/usage/security#validating-requests).
+
+The signature is base64(HMAC-SHA1(auth token, URL + every form field, sorted, name and value joined)). Values of a
+repeated field are de-duplicated and sorted. Blank values count: a parser that drops them, as Python's does by
+default, breaks the signature of every voice webhook of Proxy. A JSON body is not part of the string; its SHA-256
+travels in the signed URL as `bodySHA256`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import parse_qs, urlsplit
+
+Form = Mapping[str, Sequence[str]]
+
+
+def sign(token: str, url: str, form: Form | None = None) -> str:
+    """Return the signature of a webhook to `url` with the fields of `form`."""
+    fields = "".join(name + value for name in sorted(form or {}) for value in sorted(set((form or {})[name])))
+    digest = hmac.new(token.encode(), (url + fields).encode(), hashlib.sha1).digest()
+    return base64.b64encode(digest).decode("ascii")
+
+
+def verify(tokens: Iterable[str], url: str, signature: str, *, form: Form | None = None, body: bytes = b"") -> bool:
+    """Tell whether `signature` was made by Twilio with any of `tokens`.
+
+    Several tokens are in force while the account's auth token is rotated. Twilio may or may not have signed the
+    port, so the URL is tried with it and without. `form` is for form bodies; without it `body` is held against the
+    `bodySHA256` of the URL, and a body that the URL says nothing about is refused.
+    All comparisons take the same time whatever the signature is.
+    """
+    if form is None and not _hash_matches(url, body):
+        return False
+    given = signature.encode("utf-8", "surrogatepass")
+    genuine = False
+    for token in tokens:
+        for spelling in spellings(url):
+            genuine |= bool(token) & hmac.compare_digest(sign(token, spelling, form).encode(), given)
+    return genuine
+
+
+def spellings(url: str) -> tuple[str, str]:
+    """Return `url` without and with its port."""
+    parts = urlsplit(url)
+    host = parts.netloc
+    userinfo, at, server = host.rpartition("@")
+    name, colon, port = server.rpartition(":")
+    if colon and port.isdigit():
+        bare, full = userinfo + at + name, host
+    else:
+        bare, full = host, f"{host}:{443 if parts.scheme == 'https' else 80}"
+    rest = url[len(parts.scheme) + len("://") + len(host) :]
+    return f"{parts.scheme}://{bare}{rest}", f"{parts.scheme}://{full}{rest}"
+
+
+def _hash_matches(url: str, body: bytes) -> bool:
+    declared = parse_qs(urlsplit(url).query).get("bodySHA256")
+    if declared is None:
+        return not body
+    return hmac.compare_digest(hashlib.sha256(body).hexdigest().encode(), declared[0].encode("utf-8", "surrogatepass"))
