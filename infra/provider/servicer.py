@@ -125,9 +125,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     name: ClassVar[str] = ""
     version: ClassVar[str] = "0.0.0"
-    resources: Mapping[str, Resource[Any]] = {}
+    resources: ClassVar[Mapping[str, Resource[Any]]] = {}
     """Type token -> resource type; `resource.table(...)` makes it."""
-    invokes: Mapping[str, Invoke] = {}
+    invokes: ClassVar[Mapping[str, Invoke]] = {}
     """Function token -> `function(ctx, args) -> result`."""
 
     def __init__(self) -> None:

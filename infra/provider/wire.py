@@ -69,8 +69,10 @@ class Asset:
         return str(self.fields.get("hash") or "")
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, type(self)):
+        if not isinstance(other, Asset):
             return NotImplemented
+        if type(other) is not type(self):
+            return False
         return self.hash == other.hash if self.hash and other.hash else self.fields == other.fields
 
     def __hash__(self) -> int:
