@@ -1,8 +1,8 @@
 """Opt-out words: does a whole message say stop.
 
-Twilio's own filter knows single upper-case words of a few languages. People write "Opt-out!", "ＳＴＯＰ" or "arrêt", and
-a request to stop counts in any reasonable form (47 CFR 64.1200(a)(10)), so case, width, accents and punctuation are
-ignored. The words are reviewed data: `data/keywords.json`.
+Twilio's own filter knows single upper-case words of a few languages. People write "Opt-out!", "ＳＴＯＰ" or "arrêt",
+and a request to stop counts in any reasonable form (47 CFR 64.1200(a)(10)), so case, width, accents and punctuation
+are ignored. The words are reviewed data: `data/keywords.json`.
 """
 
 from __future__ import annotations
