@@ -78,7 +78,7 @@ class Demo(provider.Provider):
     version = "1.2.3"
     resources = provider.table(Box())
     invokes: ClassVar[dict[str, Any]] = {"demo:index:echo": echo}
-        "demo:index:echo": lambda _ctx, args: {"said": args["say"], "again": f"you said: {args['say']}"}
+    seen: Naming | None = None
 
     def configure(self, config: Properties) -> Cloud:
         """Start with an empty cloud."""
