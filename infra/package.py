@@ -1,0 +1,80 @@
+"""The functions' zip, byte-identical wherever and whenever it is made from the same sources.
+
+Entries are sorted, times and modes are fixed, nothing compiled or hidden goes in. So the same commit deploys the same
+bytes from a laptop and from CI, and a deployment of unchanged code changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+SOURCE = PROJECT / "functions"
+TARGET = PROJECT / ".parley" / "build" / "functions.zip"
+
+# The earliest moment that a zip entry can name (APPNOTE 4.4.6), and a plain file that everybody may read.
+_MOMENT = (1980, 1, 1, 0, 0, 0)
+_MODE = 0o100644 << 16
+_UNIX = 3
+
+
+class PackageError(ValueError):
+    """The functions cannot be packaged; the message says what to do."""
+
+
+def package(source: Path = SOURCE) -> bytes:
+    """Return the zip of everything below `source`.
+
+    Raises PackageError if there is nothing to package, or a link that another machine would not have.
+    """
+    buffer = BytesIO()
+    files = _files(source)
+    if not files:
+        raise PackageError(f"there are no functions to package in {source}: check out the whole repository")
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, path in files:
+            entry = zipfile.ZipInfo(name, _MOMENT)
+            entry.create_system = _UNIX
+            entry.external_attr = _MODE
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+    return buffer.getvalue()
+
+
+def write_package(source: Path = SOURCE, target: Path = TARGET) -> Path:
+    """Write the zip to `target` unless it is there already, and return `target`.
+
+    The file appears as a whole, so two deployments at once cannot read half of it. Raises PackageError.
+    """
+    content = package(source)
+    if target.is_file() and hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(content).digest():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=".zip")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _files(source: Path) -> list[tuple[str, Path]]:
+    """Return name and path of every file to package, sorted by name."""
+    found = []
+    for path in source.rglob("*"):
+        parts = path.relative_to(source).parts
+        if path.suffix == ".pyc" or any(part.startswith(".") or part == "__pycache__" for part in parts):
+            continue
+        if path.is_symlink():
+            raise PackageError(f"{path} is a link, which another machine may not have: put the file itself there")
+        if path.is_file():
+            found.append(("/".join(parts), path))
+    return sorted(found)
