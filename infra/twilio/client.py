@@ -1,0 +1,409 @@
+"""What the plugin does with one Twilio account: the official package behind our own transport, silent about numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+from twilio.base.exceptions import (  # type: ignore[import-untyped]
+    TwilioException,
+    TwilioRestException,
+    TwilioServiceException,
+)
+from twilio.rest import Client  # type: ignore[import-untyped]
+
+from infra.provider import ProviderError
+from infra.twilio.transport import Clock, Transport
+
+PAGE_SIZE: Final = 1000
+
+_NUMBER = re.compile(r"(?<![0-9A-Za-z])\+?[0-9]{7,15}(?![0-9A-Za-z])")
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_NEEDS_ADDRESS: Final = (
+    "Numbers of this country need an address: create one in the Twilio Console and give its AD… SID as `addressSid`."
+)
+_WAYS_OUT: Final = {
+    20003: "Check parley:twilioAccountSid, parley:twilioApiKey and parley:twilioApiSecret: the key was revoked, or is"
+    " another account's.",
+    20429: "The account has too many requests in flight; run `pulumi up` again, it goes on where it stopped.",
+    21422: "Somebody else took the number in the meantime; run `pulumi up` again to pick another one.",
+    21613: _NEEDS_ADDRESS,
+    21615: _NEEDS_ADDRESS,
+    21631: _NEEDS_ADDRESS,
+    21649: "Numbers of this country need an approved regulatory bundle: give its BU… SID as `bundleSid`.",
+    80601: "The number is in another Proxy service, in a Messaging Service, or still draining from an earlier pool:"
+    " take it out there (a number joins Proxy first and a Messaging Service second) or wait some minutes, then run"
+    " `pulumi up` again.",
+    80624: "A service holds 500 unreserved and 5,000 reserved numbers: put further ones in a second service.",
+}
+"""Twilio's code -> what to do about it; https://www.twilio.com/docs/api/errors"""
+_NO_PROXY: Final = (
+    "This account may have no access to Twilio Proxy (a public beta that is not open to every account): ask Twilio, or"
+    " set `parley:masking: direct`."
+)
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether `url` is plain HTTP or HTTPS to this very machine."""
+    parts = urlsplit(url)
+    return parts.scheme in {"http", "https"} and parts.hostname in _LOOPBACK
+
+
+def mask(number: str) -> str:
+    """Return a phone number as it may be shown: its first and last two digits only."""
+    digits = number.lstrip("+")
+    return f"+{digits[:2]}…{digits[-2:]}"
+
+
+def without_numbers(text: str) -> str:
+    """Return `text` with every phone number in it masked."""
+    return _NUMBER.sub(lambda match: mask(match[0]), text)
+
+
+class TwilioError(ProviderError):
+    """A request that Twilio refused or did not answer: one sentence what was tried, what came back, and the way out.
+
+    `status` is the HTTP status, None without an answer; `code` is Twilio's own number from
+    https://www.twilio.com/docs/api/errors, None where there is none.
+    """
+
+    def __init__(
+        self, doing: str, problem: str, *, status: int | None, code: int | None = None, host: str = ""
+    ) -> None:
+        self.status = status
+        self.code = code
+        way_out = _WAYS_OUT.get(code or 0, "")
+        if not way_out and status == 403 and host.startswith("proxy."):
+            way_out = _NO_PROXY
+        super().__init__(" ".join(filter(None, [f"cannot {doing}: {without_numbers(problem)}.", way_out])))
+
+    @property
+    def gone(self) -> bool:
+        """What was asked for does not exist (any more)."""
+        return self.status == 404
+
+    @property
+    def lost(self) -> bool:
+        """The request may have had its effect although no good answer came back."""
+        return self.status is None or self.status >= 500
+
+
+@dataclass(frozen=True)
+class Service:
+    """A Proxy service as Twilio has it. URLs are None when empty; `default_ttl` is in seconds, 0 for no limit."""
+
+    sid: str
+    account_sid: str
+    url: str
+    unique_name: str
+    default_ttl: int
+    callback_url: str | None
+    intercept_callback_url: str | None
+    out_of_session_callback_url: str | None
+    geo_match_level: str
+    number_selection_behavior: str
+    chat_instance_sid: str | None
+
+
+@dataclass(frozen=True)
+class PoolNumber:
+    """A number of a Proxy service's pool. `in_use` is the count of its open sessions."""
+
+    sid: str
+    iso_country: str
+    capabilities: tuple[str, ...]
+    reserved: bool
+    in_use: int
+
+
+@dataclass(frozen=True)
+class OwnedNumber:
+    """A number the account owns. `phone_number` must never leave the plugin's memory."""
+
+    sid: str
+    phone_number: str
+
+
+class Account:
+    """What the resources do with one Twilio account. Every method raises TwilioError."""
+
+    def __init__(
+        self, *, sid: str, api_key: str, api_secret: str, endpoint: str | None = None, clock: Clock | None = None
+    ) -> None:
+        self.sid = sid
+        self.endpoint = endpoint
+        self.clock = clock or Clock()
+        transport = Transport(endpoint, self.clock)
+        self._rest = Client(api_key, api_secret, sid, http_client=transport, environment={"TWILIO": ""})
+
+    # Proxy services
+
+    def service(self, sid: str) -> Service | None:
+        """Return the Proxy service `sid`, None when there is none."""
+        try:
+            with self._told(f"read Proxy service {sid}"):
+                return _service(self._rest.proxy.v1.services(sid).fetch())
+        except TwilioError as error:
+            if error.gone:
+                return None
+            raise
+
+    def service_named(self, unique_name: str) -> Service | None:
+        """Return the Proxy service of that name, None when there is none. Twilio itself finds them by SID only."""
+        with self._told("list the account's Proxy services"):
+            found = self._rest.proxy.v1.services.stream(page_size=PAGE_SIZE)
+            return next((_service(service) for service in found if service.unique_name == unique_name), None)
+
+    def create_service(self, settings: dict[str, Any]) -> Service:
+        """Create a Proxy service; `settings` are named as in the package."""
+        with self._told(f"create Proxy service {settings['unique_name']!r}"):
+            return _service(self._rest.proxy.v1.services.create(**settings))
+
+    def update_service(self, sid: str, settings: dict[str, Any]) -> Service:
+        """Set `settings`, named as in the package, on the Proxy service `sid`; an empty text clears a URL."""
+        with self._told(f"update Proxy service {sid}"):
+            return _service(self._rest.proxy.v1.services(sid).update(**settings))
+
+    def delete_service(self, sid: str) -> None:
+        """Delete a Proxy service, with its sessions and interactions; well if there is none."""
+        with self._tolerant(f"delete Proxy service {sid}"):
+            self._rest.proxy.v1.services(sid).delete()
+
+    def open_sessions(self, service_sid: str, *, look_at: int) -> int:
+        """Count how many of the service's `look_at` latest sessions are not closed; 0 when there is no such service."""
+        count = 0
+        with self._tolerant(f"list the sessions of Proxy service {service_sid}"):
+            for session in islice(
+                self._rest.proxy.v1.services(service_sid).sessions.stream(page_size=PAGE_SIZE), look_at
+            ):
+                count += session.status in {"open", "in-progress"}
+        return count
+
+    def is_unused(self, service_sid: str) -> bool:
+        """Tell whether a Proxy service has neither a number nor a session."""
+        with self._told(f"read Proxy service {service_sid}"):
+            service = self._rest.proxy.v1.services(service_sid)
+            return not (service.phone_numbers.list(limit=1) or service.sessions.list(limit=1))
+
+    # The numbers of a Proxy service
+
+    def pool(self, service_sid: str) -> list[PoolNumber] | None:
+        """Return every number of the service's pool, None when there is no such service."""
+        try:
+            with self._told(f"list the numbers of Proxy service {service_sid}"):
+                numbers = self._rest.proxy.v1.services(service_sid).phone_numbers.stream(page_size=PAGE_SIZE)
+                return [_pool_number(number) for number in numbers]
+        except TwilioError as error:
+            if error.gone:
+                return None
+            raise
+
+    def pool_number(self, service_sid: str, sid: str) -> PoolNumber | None:
+        """Return one number of the pool, None when it is not in it."""
+        try:
+            with self._told(f"read number {sid} of Proxy service {service_sid}"):
+                return _pool_number(self._rest.proxy.v1.services(service_sid).phone_numbers(sid).fetch())
+        except TwilioError as error:
+            if error.gone:
+                return None
+            raise
+
+    def add(self, service_sid: str, sid: str, *, reserved: bool) -> PoolNumber:
+        """Put the account's number `sid` into the pool; well if it is there already, say after a lost answer."""
+        for last in (False, False, True):
+            try:
+                with self._told(f"add {sid} to Proxy service {service_sid}"):
+                    numbers = self._rest.proxy.v1.services(service_sid).phone_numbers
+                    return _pool_number(numbers.create(sid=sid, is_reserved=reserved))
+            except TwilioError as error:
+                there = self.pool_number(service_sid, sid)
+                if there is not None:
+                    return (
+                        there if there.reserved == reserved else self.set_reserved(service_sid, sid, reserved=reserved)
+                    )
+                if last or not error.lost:
+                    raise
+        raise AssertionError  # the last round returns or raises
+
+    def set_reserved(self, service_sid: str, sid: str, *, reserved: bool) -> PoolNumber:
+        """Reserve a number of the pool (never picked by Proxy itself), or free it."""
+        with self._told(f"{'reserve' if reserved else 'free'} {sid} in Proxy service {service_sid}"):
+            return _pool_number(
+                self._rest.proxy.v1.services(service_sid).phone_numbers(sid).update(is_reserved=reserved)
+            )
+
+    def remove(self, service_sid: str, sid: str) -> None:
+        """Take a number out of the pool; the account keeps it. Well if it is not in it."""
+        with self._tolerant(f"take {sid} out of Proxy service {service_sid}"):
+            self._rest.proxy.v1.services(service_sid).phone_numbers(sid).delete()
+
+    # The account's own numbers
+
+    def owned(self, sid: str) -> bool:
+        """Tell whether the account owns the number `sid`."""
+        try:
+            with self._told(f"read number {sid}"):
+                self._rest.incoming_phone_numbers(sid).fetch()
+        except TwilioError as error:
+            if error.gone:
+                return False
+            raise
+        return True
+
+    def owned_numbers(
+        self, *, phone_number: str | None = None, friendly_name: str | None = None
+    ) -> Iterator[OwnedNumber]:
+        """Yield the account's numbers: all of them, or those of exactly that number or friendly name."""
+        filters = {"phone_number": phone_number, "friendly_name": friendly_name}
+        given = {key: value for key, value in filters.items() if value is not None}
+        with self._told("list the account's phone numbers"):
+            for number in self._rest.incoming_phone_numbers.stream(page_size=PAGE_SIZE, **given):
+                # Twilio takes parts and wildcards as filters: hold each answer against the exact value.
+                if all(getattr(number, key) == value for key, value in given.items()):
+                    yield OwnedNumber(number.sid, number.phone_number)
+
+    def for_sale(self, country: str, kind: str, filters: dict[str, Any]) -> list[str]:
+        """Return E.164 numbers of `kind` (local, mobile, toll_free) for sale; `filters` are named as in the package."""
+        with self._told(f"search {kind.replace('_', '-')} numbers of {country}"):
+            try:
+                offers = getattr(self._rest.available_phone_numbers(country), kind).list(limit=50, **filters)
+            except TwilioRestException as error:
+                if error.status == 404:
+                    return []
+                raise
+            return [offer.phone_number for offer in offers]
+
+    def buy(self, phone_number: str, *, friendly_name: str, **more: str) -> OwnedNumber:
+        """Buy that number, which costs money at once. After a lost answer it is looked up before it is tried again."""
+        for last in (False, False, True):
+            try:
+                with self._told(f"buy {mask(phone_number)}"):
+                    bought = self._rest.incoming_phone_numbers.create(
+                        phone_number=phone_number, friendly_name=friendly_name, **more
+                    )
+                    return OwnedNumber(bought.sid, bought.phone_number)
+            except TwilioError as error:
+                if not error.lost:
+                    raise
+                mine = next(self.owned_numbers(phone_number=phone_number), None)
+                if mine is not None:
+                    return mine
+                if last:
+                    raise
+        raise AssertionError  # the last round returns or raises
+
+    def name(self, sid: str, friendly_name: str) -> None:
+        """Give the account's number `sid` that friendly name."""
+        with self._told(f"name number {sid}"):
+            self._rest.incoming_phone_numbers(sid).update(friendly_name=friendly_name)
+
+    def release(self, sid: str) -> None:
+        """Give the number `sid` back to Twilio, for good; well if the account does not own it."""
+        with self._tolerant(f"release {sid}"):
+            self._rest.incoming_phone_numbers(sid).delete()
+
+    @contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """Turn whatever the package raises into a TwilioError that says what was being done."""
+        try:
+            yield
+        except TwilioRestException as error:
+            raise TwilioError(
+                doing,
+                f"Twilio answered {error.status}{_code(error.code, error.status)}: {_sentence(error.msg)}",
+                status=error.status,
+                code=error.code,
+                host=_host(error.uri),
+            ) from None
+        except TwilioServiceException as error:
+            raise TwilioError(
+                doing,
+                f"Twilio answered {error.status}{_code(error.code, error.status)}: {_sentence(error.title)}",
+                status=error.status,
+                code=error.code,
+            ) from None
+        except TwilioException as error:
+            # A refused page of a list: no status of its own, the answer comes along as the second argument.
+            status, code, text, host = _refused_page(error)
+            raise TwilioError(
+                doing, f"Twilio answered {status}{_code(code, status)}: {text}", status=status, code=code, host=host
+            ) from None
+        except requests.RequestException as error:
+            where = self.endpoint or "api.twilio.com"
+            way_out = (
+                "start the local cloud with `parley local up`" if self.endpoint else "check the network and try again"
+            )
+            kind = "did not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"
+            raise TwilioError(doing, f"{where} {kind}; {way_out}", status=None) from None
+
+    @contextmanager
+    def _tolerant(self, doing: str) -> Iterator[None]:
+        """As `_told`, but what is gone already is well."""
+        try:
+            with self._told(doing):
+                yield
+        except TwilioError as error:
+            if not error.gone:
+                raise
+
+
+def _service(service: Any) -> Service:
+    return Service(
+        sid=service.sid,
+        account_sid=service.account_sid,
+        url=service.url,
+        unique_name=service.unique_name,
+        default_ttl=service.default_ttl or 0,
+        callback_url=service.callback_url or None,
+        intercept_callback_url=service.intercept_callback_url or None,
+        out_of_session_callback_url=service.out_of_session_callback_url or None,
+        geo_match_level=service.geo_match_level or "country",
+        number_selection_behavior=service.number_selection_behavior or "prefer-sticky",
+        chat_instance_sid=service.chat_instance_sid or None,
+    )
+
+
+def _pool_number(number: Any) -> PoolNumber:
+    # Proxy spells them lower case with extras such as fax_inbound, api.v2010 partly upper case.
+    able = {name.lower() for name, value in (number.capabilities or {}).items() if value}
+    return PoolNumber(
+        sid=number.sid,
+        iso_country=number.iso_country or "",
+        capabilities=tuple(sorted({kind for kind in ("mms", "sms", "voice") if _able(kind, able)})),
+        reserved=bool(number.is_reserved),
+        in_use=number.in_use or 0,
+    )
+
+
+def _able(kind: str, able: set[str]) -> bool:
+    return kind in able or f"{kind}_inbound" in able or f"{kind}_outbound" in able
+
+
+def _code(code: int | None, status: int | None) -> str:
+    return f" (code {code})" if code and code != status else ""
+
+
+def _sentence(text: str) -> str:
+    return re.sub(r"^Unable to (?:fetch|create|update|delete) record: ", "", text or "no reason given").rstrip(". ")
+
+
+def _host(uri: str) -> str:
+    return urlsplit(uri).netloc
+
+
+def _refused_page(error: TwilioException) -> tuple[int | None, int | None, str, str]:
+    answer = error.args[1] if len(error.args) > 1 else None
+    status = getattr(answer, "status_code", None)
+    try:
+        body = json.loads(getattr(answer, "text", ""))
+        return status, body.get("code"), _sentence(str(body.get("message"))), ""
+    except (ValueError, AttributeError):
+        return status, None, "no reason given", ""

@@ -1,0 +1,228 @@
+"""The typed resources of the plugin `parley`, for Pulumi programs in Python.
+
+They say what `schema.json` says; a test holds the two against each other. Nothing here talks to Twilio: the plugin does,
+once the engine has started it (`plugins: providers: - {name: parley, path: infra/twilio}` in Pulumi.yaml).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NotRequired, TypedDict
+
+import pulumi
+
+GeoMatchLevel = Literal["country", "area-code", "extended-area-code"]
+"""How near a masked number has to be to the participant it is picked for; area codes matter in North America only."""
+NumberSelectionBehavior = Literal["prefer-sticky", "avoid-sticky"]
+"""Whether a participant gets the masked number of the last session again."""
+Capability = Literal["voice", "sms", "mms"]
+"""What a phone number can carry."""
+
+
+class NumberOrder(TypedDict):
+    """Numbers of one kind to buy. They cost money from the moment they are bought.
+
+    `country`: ISO 3166-1 alpha-2, such as US. `type`: local, mobile or toll-free. `count`: how many the pool holds.
+    `area_code`: three digits, US and Canada only. `capabilities`: what each number carries, voice and sms unless given.
+    `reserved`: Proxy never picks them by itself; false unless given. `address_sid` (AD…), `bundle_sid` (BU…): the
+    paperwork that some countries ask for.
+    """
+
+    country: pulumi.Input[str]
+    type: pulumi.Input[Literal["local", "mobile", "toll-free"]]
+    count: pulumi.Input[int]
+    area_code: NotRequired[pulumi.Input[str]]
+    capabilities: NotRequired[pulumi.Input[Sequence[Capability]]]
+    reserved: NotRequired[pulumi.Input[bool]]
+    address_sid: NotRequired[pulumi.Input[str]]
+    bundle_sid: NotRequired[pulumi.Input[str]]
+
+
+class PoolNumber(TypedDict):
+    """A number of a pool, as the output `NumberPool.numbers` has it; the phone number itself is not in the state.
+
+    `sid`: PN…. `isoCountry`: ISO 3166-1 alpha-2. `capabilities`: some of mms, sms, voice. `reserved`: whether Proxy
+    never picks it by itself. `bought`: the order that it was bought for, absent for an adopted number.
+    """
+
+    sid: str
+    isoCountry: str  # noqa: N815 - as it is in the state, like the next ones
+    capabilities: list[str]
+    reserved: bool
+    bought: NotRequired[str]
+
+
+class SpareNumber(TypedDict):
+    """A number that a pool bought, does not hold any more and did not release: it still costs money.
+
+    `sid`: PN…. `bought`: the order that it was bought for; more of the same takes it back.
+    """
+
+    sid: str
+    bought: str
+
+
+class Provider(pulumi.ProviderResource):
+    """Access to one Twilio account, given to the resources as `opts=pulumi.ResourceOptions(provider=...)`."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        account_sid: pulumi.Input[str],
+        api_key: pulumi.Input[str],
+        api_secret: pulumi.Input[str],
+        endpoint: pulumi.Input[str | None] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Configure the plugin.
+
+        `account_sid`: the account (AC…) that owns the services and the numbers; another one replaces every resource.
+        `api_key`: SID of an API key (SK…) of that account. `api_secret`: its secret, kept as a Pulumi secret whether it
+        comes as one or not. `endpoint`: base URL of a local Twilio, loopback only; leave it out for the real one.
+        """
+        super().__init__(
+            "parley",
+            resource_name,
+            {
+                "accountSid": account_sid,
+                "apiKey": api_key,
+                "apiSecret": pulumi.Output.secret(api_secret),
+                "endpoint": endpoint,
+            },
+            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(additional_secret_outputs=["apiSecret"])),
+        )
+
+
+class ProxyService(pulumi.CustomResource):
+    """A Twilio Proxy service: its webhooks and the rules by which it picks masked numbers.
+
+    Import it by its SID: `pulumi import parley:index:ProxyService NAME KS…`.
+    https://www.twilio.com/docs/proxy/api/service
+    """
+
+    unique_name: pulumi.Output[str]
+    default_ttl: pulumi.Output[int]
+    callback_url: pulumi.Output[str | None]
+    intercept_callback_url: pulumi.Output[str | None]
+    out_of_session_callback_url: pulumi.Output[str | None]
+    geo_match_level: pulumi.Output[str]
+    number_selection_behavior: pulumi.Output[str]
+    allow_unlimited_ttl: pulumi.Output[bool]
+    force_destroy: pulumi.Output[bool]
+    sid: pulumi.Output[str]
+    """The service's SID (KS…)."""
+    account_sid: pulumi.Output[str]
+    """SID of the account that owns it."""
+    url: pulumi.Output[str]
+    """The service's address in Twilio's API."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        unique_name: pulumi.Input[str],
+        default_ttl: pulumi.Input[int],
+        callback_url: pulumi.Input[str | None] | None = None,
+        intercept_callback_url: pulumi.Input[str | None] | None = None,
+        out_of_session_callback_url: pulumi.Input[str | None] | None = None,
+        geo_match_level: pulumi.Input[GeoMatchLevel] = "country",
+        number_selection_behavior: pulumi.Input[NumberSelectionBehavior] = "prefer-sticky",
+        allow_unlimited_ttl: pulumi.Input[bool] = False,
+        force_destroy: pulumi.Input[bool] = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the service.
+
+        `unique_name`: its name, unique in the account, 1 to 191 characters; no secret, so no phone number and no
+        person's name. `default_ttl`: seconds after its last interaction at which a session expires that sets nothing
+        itself; 0 is for ever and needs `allow_unlimited_ttl`. `callback_url`: told of every change of an interaction's
+        status. `intercept_callback_url`: asked before every interaction, only its 403 blocks one.
+        `out_of_session_callback_url`: asked what to do with a call or message outside of any session. URLs are HTTPS, at
+        most 4,000 characters. `geo_match_level`, `number_selection_behavior`: how a masked number is picked.
+        `force_destroy`: delete the service even while sessions are open, which cuts them off.
+        """
+        super().__init__(
+            "parley:index:ProxyService",
+            resource_name,
+            {
+                "uniqueName": unique_name,
+                "defaultTtl": default_ttl,
+                "callbackUrl": callback_url,
+                "interceptCallbackUrl": intercept_callback_url,
+                "outOfSessionCallbackUrl": out_of_session_callback_url,
+                "geoMatchLevel": geo_match_level,
+                "numberSelectionBehavior": number_selection_behavior,
+                "allowUnlimitedTtl": allow_unlimited_ttl,
+                "forceDestroy": force_destroy,
+                "sid": None,
+                "accountSid": None,
+                "url": None,
+            },
+            opts,
+        )
+
+
+class NumberPool(pulumi.CustomResource):
+    """All the numbers of one Proxy service, as one set. Have one pool a service.
+
+    Import it by the service's SID: `pulumi import parley:index:NumberPool NAME KS…`.
+    https://www.twilio.com/docs/proxy/api/phone-number
+    """
+
+    service_sid: pulumi.Output[str]
+    release_on_delete: pulumi.Output[bool]
+    force_destroy: pulumi.Output[bool]
+    numbers: pulumi.Output[list[PoolNumber]]
+    """The numbers of the pool, by SID."""
+    size: pulumi.Output[int]
+    """How many they are."""
+    spares: pulumi.Output[list[SpareNumber]]
+    """Numbers that were bought, left the pool and were not released."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        service_sid: pulumi.Input[str],
+        adopt: pulumi.Input[Sequence[pulumi.Input[str]]] = (),
+        buy: Sequence[NumberOrder] = (),
+        reserved: pulumi.Input[Sequence[pulumi.Input[str]]] = (),
+        release_on_delete: pulumi.Input[bool] = False,
+        force_destroy: pulumi.Input[bool] = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the pool.
+
+        `service_sid`: the Proxy service (KS…); another one moves the numbers over. `adopt`: numbers that the account
+        owns, by SID (PN…) or in E.164; only SIDs reach the state. `buy`: numbers to buy, by kind; nothing is bought that
+        does not stand here. `reserved`: those of the numbers, by SID or in E.164, that Proxy never picks by itself.
+        `release_on_delete`: give bought numbers back to Twilio, for good, when they leave the pool; adopted ones never
+        are. `force_destroy`: take numbers out even while sessions are open on them, which cuts those off.
+        """
+        super().__init__(
+            "parley:index:NumberPool",
+            resource_name,
+            {
+                "serviceSid": service_sid,
+                "adopt": adopt,
+                "buy": [_camel(order) for order in buy],
+                "reserved": reserved,
+                "releaseOnDelete": release_on_delete,
+                "forceDestroy": force_destroy,
+                "numbers": None,
+                "size": None,
+                "spares": None,
+            },
+            opts,
+        )
+
+
+def _camel(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell an order's members as the schema does; what is spelled so already stays."""
+
+    def spelled(name: str) -> str:
+        first, *rest = name.split("_")
+        return first + "".join(map(str.title, rest))
+
+    return {spelled(name): value for name, value in order.items()}
