@@ -1,0 +1,110 @@
+"""What an operation that was killed leaves behind in a stack's state folder: its lock and its open ends.
+
+The layout is the engine's for `file://` backends (pkg/backend/diy): `.pulumi/locks/organization/PROJECT/STACK/*.json`
+and `.pulumi/stacks/PROJECT/STACK.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from local.engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# The input that is also the provider's ID, for types whose objects have a name of their own.
+_NAMED_BY = {
+    "aws:cloudwatch/logGroup:LogGroup": "{name}",
+    "aws:cloudwatch/metricAlarm:MetricAlarm": "{name}",
+    "aws:dynamodb/table:Table": "{name}",
+    "aws:iam/role:Role": "{name}",
+    "aws:iam/rolePolicy:RolePolicy": "{role}:{name}",
+    "aws:kms/alias:Alias": "{name}",
+    "aws:lambda/function:Function": "{name}",
+    "aws:s3/bucket:Bucket": "{bucket}",
+    "aws:scheduler/scheduleGroup:ScheduleGroup": "{name}",
+    "aws:scheduler/schedule:Schedule": "{groupName}/{name}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCreate:
+    """A resource that was being made when the engine was killed: it may exist, and the state does not know its ID."""
+
+    urn: str
+    type: str
+    inputs: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The resource's name in the program."""
+        return self.urn.rpartition("::")[2]
+
+
+def identify(pending: PendingCreate) -> str | None:
+    """Return the ID that the object has if it exists, for the types where its name tells; else None."""
+    pattern = _NAMED_BY.get(pending.type)
+    try:
+        return pattern.format_map(pending.inputs) if pattern else None
+    except KeyError:
+        return None
+
+
+def free_lock(state: Path, project: str, stack: str) -> str | None:
+    """Remove the locks of processes that are gone; returns a message if there were any.
+
+    Raises EngineError if a living process, or one of another machine, holds the stack.
+    """
+    freed: list[str] = []
+    for lock in sorted((state / ".pulumi" / "locks" / "organization" / project / stack).glob("*.json")):
+        try:
+            holder = json.loads(lock.read_text("utf-8"))
+            pid, host, since = int(holder["pid"]), str(holder["hostname"]), str(holder["timestamp"])
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError):
+            pid, host, since = 0, socket.gethostname(), ""
+        if host != socket.gethostname() or _alive(pid, since):
+            raise EngineError(
+                f"The stack {stack} is in use: process {pid} on {host} has held it since {since or 'an unknown time'}. "
+                f"Wait for it or end it (`kill -INT {pid}`). If it is gone, remove {lock}."
+            )
+        for file in (lock, lock.with_name(f"{lock.name}.attrs")):
+            file.unlink(missing_ok=True)
+        freed.append(str(pid))
+    if not freed:
+        return None
+    return f"The last operation on the stack {stack} was killed (process {', '.join(freed)}); its lock is removed."
+
+
+def pending_creates(state: Path, project: str, stack: str) -> tuple[PendingCreate, ...]:
+    """Return the creations that a killed operation left open."""
+    try:
+        told = json.loads((state / ".pulumi" / "stacks" / project / f"{stack}.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return ()
+    latest = (told.get("checkpoint") or {}).get("latest") or {}
+    return tuple(
+        PendingCreate(one["resource"]["urn"], one["resource"]["type"], one["resource"].get("inputs") or {})
+        for one in latest.get("pending_operations") or ()
+        if one.get("type") == "creating"
+    )
+
+
+def _alive(pid: int, since: str) -> bool:
+    """Whether the process that took a lock still runs; a later process with the same number is another one."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return process.create_time() <= datetime.fromisoformat(since).timestamp() + 1
+    except (psutil.NoSuchProcess, ValueError):
+        return False
