@@ -19,8 +19,10 @@ from cli import report
 from cli.errors import UserError
 from cli.home import STACK, CloudInfo
 from cli.phones import Answer, GateApi, Phones
+from cli.progress import resource_news
 from cli.stack import LocalStack
-from local.engine import Workspace
+from local.engine.events import Step
+from local.engine.workspace import Workspace
 
 # Reserved for fiction; no handset in the world answers to them.
 ANA = "+12125550111"
@@ -55,33 +57,33 @@ class Story:
         """
         with self._step("start the local cloud: AWS, Lambda and Twilio on loopback"):
             cloud = self.stack.start_cloud()
-        with self._step("deploy: a real `pulumi up` of the kit") as tell:
-            first = self.stack.deploy()
+        with self._step("deploy: a real `pulumi up` of the kit") as step:
+            first = self.stack.deploy(step.watch)
             workspace = self.stack.workspace()
             expect(first.changes.get("create", 0) > 0, "the first deployment creates resources", first.changes)
-            tell(f"{first.changes['create']} resources created")
-        with self._step("deploy again: nothing changes") as tell:
+            step.tell(f"{first.changes['create']} resources created")
+        with self._step("deploy again: nothing changes") as step:
             again = workspace.up()
             changed = {op: n for op, n in again.changes.items() if op != "same" and n}
             expect(not changed, "a second deployment changes nothing", changed)
-            tell(f"{again.changes['same']} unchanged")
+            step.tell(f"{again.changes['same']} unchanged")
 
         conversation = Conversation(cloud, workspace.outputs())
         for title, part in conversation.parts():
-            with self._step(title) as tell:
-                tell(part())
+            with self._step(title) as step:
+                step.tell(part())
 
-        with self._step("someone edits a lifecycle rule behind the kit's back: refresh shows it") as tell:
-            tell(self._drift(cloud, workspace))
-        with self._step("the report: declared days held against the running services") as tell:
+        with self._step("someone edits a lifecycle rule behind the kit's back: refresh shows it") as step:
+            step.tell(self._drift(cloud, workspace))
+        with self._step("the report: declared days held against the running services") as step:
             path, text = self._report(cloud, workspace)
-            tell(text)
+            step.tell(text)
         memory = self.stack.memory_mib()
         if not keep:
-            with self._step("destroy everything") as tell:
-                gone = workspace.destroy()
+            with self._step("destroy everything") as step:
+                gone = self.stack.workspace(step.watch).destroy()
                 self._nothing_left(cloud)
-                tell(f"{gone.changes.get('delete', 0)} resources deleted, nothing left")
+                step.tell(f"{gone.changes.get('delete', 0)} resources deleted, nothing left")
         self.console.print(self._times(memory))
         return path
 
@@ -94,7 +96,7 @@ class Story:
         edited["Expiration"]["Days"] = declared + 3650
         s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
         drift = workspace.refresh(preview_only=True)
-        paths = [path for step in drift.steps if step.op == "update" for path in step.paths]
+        paths = [path for step in drift.steps if step.op == "update" for path in step.diff]
         expect(any(path.endswith("expiration.days") for path in paths), "refresh shows the edited rule", paths)
         mended = workspace.up(refresh=True)
         expect(mended.changes.get("update", 0) >= 1, "the next deployment repairs it", mended.changes)
@@ -132,13 +134,13 @@ class Story:
         expect(not any(left.values()), "nothing is left after destroy", {k: len(v) for k, v in left.items() if v})
 
     @contextmanager
-    def _step(self, title: str) -> Iterator[Callable[[str], None]]:
+    def _step(self, title: str) -> Iterator[_Telling]:
         """Show one step, with a spinner while it runs, and remember how long it took."""
         told: list[str] = []
         began = time.monotonic()
-        with self.console.status(f"{title} …"):
+        with self.console.status(f"{title} …") as status:
             try:
-                yield told.append
+                yield _Telling(told.append, resource_news(status.update, title))
             except BaseException:
                 self.console.print(f"[red]✗[/] {title}")
                 raise
@@ -158,6 +160,14 @@ class Story:
         table.add_row(f"{sum(s for _, s in self.took):.1f} s", "[bold]in all[/]")
         table.add_row(f"{memory:.0f} MiB", "memory of the whole local cloud")
         return table
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """What a step may say: `tell` a line about its result, `watch` the engine's resources go by."""
+
+    tell: Callable[[str], None]
+    watch: Callable[[Step, bool], None]
 
 
 class Conversation:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -55,16 +55,18 @@ def local_up(
     as_json: JsonFlag = False,
 ) -> None:
     """Start the one-machine cloud and deploy the kit on it; what is up already is left as it is."""
+    from cli.progress import resource_news  # noqa: PLC0415 - keeps `--help` quick
+
     stack = _local_stack()
     with _working("starting the local cloud"):
         stack.start_cloud(port)
-    with _working("deploying"):
-        result = stack.deploy()
+    with _working("deploying") as update:
+        result = stack.deploy(resource_news(update, "deploying"))
     if as_json:
         print(json.dumps(stack.status(), indent=2))
         return
     changes = ", ".join(f"{n} {op}" for op, n in sorted(result.changes.items()) if n)
-    out.print(f"[green]up[/] in {result.seconds:.1f} s: {changes}")
+    out.print(f"[green]up[/] in {result.duration:.1f} s: {changes}")
     _print_status(stack.status())
 
 
@@ -83,11 +85,13 @@ def local_down(
     if not home.path.exists():
         out.print(f"nothing to destroy: there is no {home.path}")
         return
+    from cli.progress import resource_news  # noqa: PLC0415 - keeps `--help` quick
+
     stack = _local_stack()
     if home.stack_file.exists():
-        with _working("destroying"):
+        with _working("destroying") as update:
             stack.start_cloud()
-            stack.workspace().destroy()
+            stack.workspace(resource_news(update, "destroying")).destroy()
     stack.wipe()
     out.print("destroyed")
 
@@ -186,7 +190,7 @@ def engine(
 
 def main() -> None:
     """Run the command; a person's mistake ends as one message, never as a stack trace."""
-    from local.engine import EngineError  # noqa: PLC0415 - pulumi is slow to import
+    from local.engine.errors import EngineError  # noqa: PLC0415 - pulumi is slow to import
 
     try:
         app()
@@ -202,9 +206,13 @@ def main() -> None:
 
 
 def _engine(quiet: bool = False) -> Any:
-    from local.engine import ensure_engine  # noqa: PLC0415 - pulumi is slow to import
+    from cli.progress import engine_news  # noqa: PLC0415 - keeps `--help` quick
+    from local.engine.find import ensure_engine  # noqa: PLC0415 - keeps `--help` quick
 
-    return ensure_engine(report=(lambda _: None) if quiet else (lambda line: err.print(line, highlight=False)))
+    if quiet:
+        return ensure_engine()
+    with engine_news(err) as report:
+        return ensure_engine(report)
 
 
 def _local_stack(quiet: bool = False) -> Any:
@@ -214,9 +222,9 @@ def _local_stack(quiet: bool = False) -> Any:
 
 
 @contextmanager
-def _working(what: str) -> Iterator[None]:
-    with err.status(f"{what} …"):
-        yield
+def _working(what: str) -> Iterator[Callable[[str], None]]:
+    with err.status(f"{what} …") as status:
+        yield status.update
 
 
 def _print_status(status: dict[str, Any]) -> None:

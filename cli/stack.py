@@ -19,7 +19,9 @@ import yaml
 
 from cli.errors import TAKEN_PORT, UserError
 from cli.home import PROJECT, STACK, CloudInfo, Home
-from local.engine import Engine, Result, Workspace
+from local.engine.events import Result, Step
+from local.engine.find import Engine
+from local.engine.workspace import Workspace
 
 START_LIMIT = 60.0
 STOP_LIMIT = 30.0
@@ -65,9 +67,9 @@ class LocalStack:
         self._remember_ports(info)
         return info
 
-    def deploy(self) -> Result:
+    def deploy(self, on_step: Callable[[Step, bool], None] | None = None) -> Result:
         """Bring the deployment up to the program; after a lost cloud everything is looked at and rebuilt first."""
-        workspace = self.workspace()
+        workspace = self.workspace(on_step)
         self.configure(workspace)
         if self.home.lost_marker.exists():
             self._say("the local cloud had lost its state: what is missing is rebuilt")
@@ -75,8 +77,8 @@ class LocalStack:
         self.home.lost_marker.unlink(missing_ok=True)
         return result
 
-    def workspace(self) -> Workspace:
-        """Return the Pulumi workspace of this stack; the cloud must run."""
+    def workspace(self, on_step: Callable[[Step, bool], None] | None = None) -> Workspace:
+        """Return the Pulumi workspace of this stack; the cloud must run. `on_step` hears of each resource."""
         info = self._running()
         return Workspace(
             engine=self.engine,
@@ -85,6 +87,8 @@ class LocalStack:
             stack=STACK,
             environment={**info.aws_environment(), "PARLEY_GATEWAY_URL": info.gateway_url},
             config_file=self.home.stack_file,
+            report=lambda news: self._say(str(news)),
+            on_step=on_step,
         )
 
     def configure(self, workspace: Workspace) -> None:
@@ -112,7 +116,7 @@ class LocalStack:
         made["config"].update(plain)
         self.home.stack_file.write_text(yaml.safe_dump(made, sort_keys=False, allow_unicode=True))
         workspace.init()
-        workspace.set_secrets(secret)
+        workspace.set_all_config({}, secret)
         stamp.write_text(digest)
 
     def wipe(self) -> None:

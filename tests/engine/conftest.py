@@ -9,7 +9,8 @@ import pytest
 from cli.home import Home
 from cli.phones import GateApi, Phones
 from cli.stack import LocalStack
-from local.engine import Engine, Workspace, ensure_engine
+from local.engine.find import Engine, ensure_engine
+from local.engine.workspace import Workspace
 
 
 @pytest.fixture(scope="session")
