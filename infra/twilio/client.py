@@ -75,13 +75,11 @@ class TwilioError(ProviderError):
     https://www.twilio.com/docs/api/errors, None where there is none.
     """
 
-    def __init__(
-        self, doing: str, problem: str, *, status: int | None, code: int | None = None, host: str = ""
-    ) -> None:
+    def __init__(self, doing: str, problem: str, *, status: int | None, code: int | None = None) -> None:
         self.status = status
         self.code = code
         way_out = _WAYS_OUT.get(code or 0, "")
-        if not way_out and status == 403 and host.startswith("proxy."):
+        if not way_out and status == 403 and "Proxy" in doing:
             way_out = _NO_PROXY
         super().__init__(" ".join(filter(None, [f"cannot {doing}: {without_numbers(problem)}.", way_out])))
 
@@ -321,7 +319,6 @@ class Account:
                 f"Twilio answered {error.status}{_code(error.code, error.status)}: {_sentence(error.msg)}",
                 status=error.status,
                 code=error.code,
-                host=_host(error.uri),
             ) from None
         except TwilioServiceException as error:
             raise TwilioError(
@@ -332,9 +329,9 @@ class Account:
             ) from None
         except TwilioException as error:
             # A refused page of a list: no status of its own, the answer comes along as the second argument.
-            status, code, text, host = _refused_page(error)
+            status, code, text = _refused_page(error)
             raise TwilioError(
-                doing, f"Twilio answered {status}{_code(code, status)}: {text}", status=status, code=code, host=host
+                doing, f"Twilio answered {status}{_code(code, status)}: {text}", status=status, code=code
             ) from None
         except requests.RequestException as error:
             where = self.endpoint or "api.twilio.com"
@@ -395,15 +392,11 @@ def _sentence(text: str) -> str:
     return re.sub(r"^Unable to (?:fetch|create|update|delete) record: ", "", text or "no reason given").rstrip(". ")
 
 
-def _host(uri: str) -> str:
-    return urlsplit(uri).netloc
-
-
-def _refused_page(error: TwilioException) -> tuple[int | None, int | None, str, str]:
+def _refused_page(error: TwilioException) -> tuple[int | None, int | None, str]:
     answer = error.args[1] if len(error.args) > 1 else None
     status = getattr(answer, "status_code", None)
     try:
         body = json.loads(getattr(answer, "text", ""))
-        return status, body.get("code"), _sentence(str(body.get("message"))), ""
+        return status, body.get("code"), _sentence(str(body.get("message")))
     except (ValueError, AttributeError):
-        return status, None, "no reason given", ""
+        return status, None, "no reason given"

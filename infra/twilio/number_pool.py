@@ -101,8 +101,8 @@ class NumberPool(Resource[Account]):
         strangers = sorted(run.live.keys() - set(inputs["adopt"]) - run.mine.keys())
         if strangers:
             raise ProviderError(
-                f"Proxy service {service_sid} has {len(strangers)} undeclared number(s) ({_some(strangers)}): add them to"
-                f" `adopt`, or take the pool over: `pulumi import parley:index:NumberPool NAME {service_sid}`"
+                f"Proxy service {service_sid} has {len(strangers)} undeclared number(s) ({_some(strangers)}): add them"
+                f" to `adopt`, or take the pool over: `pulumi import parley:index:NumberPool NAME {service_sid}`"
             )
         outputs = run.carry_out(known=())
         if run.problems and not (outputs["numbers"] or outputs["spares"]):

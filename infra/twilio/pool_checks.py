@@ -138,6 +138,6 @@ def set_problems(given: Mapping[str, Any]) -> Iterator[CheckFailure]:
         if count > MOST[kind]:
             yield CheckFailure(
                 "adopt",
-                f"makes {count} {kind} numbers together with `buy`, and a Proxy service takes {MOST[kind]}: put the rest"
-                " in a second service",
+                f"makes {count} {kind} numbers together with `buy`, and a Proxy service takes {MOST[kind]}: put the"
+                " rest in a second service",
             )

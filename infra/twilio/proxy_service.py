@@ -161,8 +161,8 @@ def _ours(ctx: Account, found: Service, inputs: Mapping[str, Any], *, lost: bool
         return found
     raise ProviderError(
         f"there is a Proxy service named {inputs['uniqueName']!r} already ({found.sid}), and nothing shows that it is"
-        f" this stack's: take it over with `pulumi import parley:index:ProxyService NAME {found.sid}`, or choose another"
-        " `uniqueName`"
+        f" this stack's: take it over with `pulumi import parley:index:ProxyService NAME {found.sid}`, or choose"
+        " another `uniqueName`"
     )
 
 

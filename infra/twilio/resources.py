@@ -1,12 +1,11 @@
 """The typed resources of the plugin `parley`, for Pulumi programs in Python.
 
-They say what `schema.json` says; a test holds the two against each other. Nothing here talks to Twilio: the plugin does,
-once the engine has started it (`plugins: providers: - {name: parley, path: infra/twilio}` in Pulumi.yaml).
+They say what `schema.json` says; a test holds the two against each other. Nothing here talks to Twilio: the plugin
+does, once the engine has started it (`plugins: providers: - {name: parley, path: infra/twilio}` in Pulumi.yaml).
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
 import pulumi
@@ -38,28 +37,41 @@ class NumberOrder(TypedDict):
     bundle_sid: NotRequired[pulumi.Input[str]]
 
 
-class PoolNumber(TypedDict):
-    """A number of a pool, as the output `NumberPool.numbers` has it; the phone number itself is not in the state.
+@pulumi.output_type
+class PoolNumber(dict[str, Any]):
+    """A number of a pool, as the output `NumberPool.numbers` has it; the phone number itself is not in the state."""
 
-    `sid`: PN…. `isoCountry`: ISO 3166-1 alpha-2. `capabilities`: some of mms, sms, voice. `reserved`: whether Proxy
-    never picks it by itself. `bought`: the order that it was bought for, absent for an adopted number.
-    """
+    sid: str = pulumi.property("sid")
+    """Its SID (PN…)."""
+    iso_country: str = pulumi.property("isoCountry")
+    """Its country, ISO 3166-1 alpha-2."""
+    capabilities: list[str] = pulumi.property("capabilities")
+    """What it carries: some of mms, sms, voice."""
+    reserved: bool = pulumi.property("reserved")
+    """Whether Proxy never picks it by itself."""
+    bought: str | None = pulumi.property("bought", default=None)
+    """The order that it was bought for; absent for an adopted number."""
 
-    sid: str
-    isoCountry: str  # noqa: N815 - as it is in the state, like the next ones
-    capabilities: list[str]
-    reserved: bool
-    bought: NotRequired[str]
+
+@pulumi.output_type
+class SpareNumber(dict[str, Any]):
+    """A number that a pool bought, does not hold any more and did not release: it still costs money."""
+
+    sid: str = pulumi.property("sid")
+    """Its SID (PN…)."""
+    bought: str = pulumi.property("bought")
+    """The order that it was bought for; more of the same takes it back."""
 
 
-class SpareNumber(TypedDict):
-    """A number that a pool bought, does not hold any more and did not release: it still costs money.
+class _Resource(pulumi.CustomResource):
+    """Python's names here, the schema's names on the wire."""
 
-    `sid`: PN…. `bought`: the order that it was bought for; more of the same takes it back.
-    """
+    def translate_input_property(self, prop: str) -> str:
+        first, *rest = prop.split("_")
+        return first + "".join(map(str.title, rest))
 
-    sid: str
-    bought: str
+    def translate_output_property(self, prop: str) -> str:
+        return re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", prop)
 
 
 class Provider(pulumi.ProviderResource):
@@ -94,27 +106,27 @@ class Provider(pulumi.ProviderResource):
         )
 
 
-class ProxyService(pulumi.CustomResource):
+class ProxyService(_Resource):
     """A Twilio Proxy service: its webhooks and the rules by which it picks masked numbers.
 
     Import it by its SID: `pulumi import parley:index:ProxyService NAME KS…`.
     https://www.twilio.com/docs/proxy/api/service
     """
 
-    unique_name: pulumi.Output[str]
-    default_ttl: pulumi.Output[int]
-    callback_url: pulumi.Output[str | None]
-    intercept_callback_url: pulumi.Output[str | None]
-    out_of_session_callback_url: pulumi.Output[str | None]
-    geo_match_level: pulumi.Output[str]
-    number_selection_behavior: pulumi.Output[str]
-    allow_unlimited_ttl: pulumi.Output[bool]
-    force_destroy: pulumi.Output[bool]
-    sid: pulumi.Output[str]
+    unique_name: pulumi.Output[str] = pulumi.property("uniqueName")
+    default_ttl: pulumi.Output[int] = pulumi.property("defaultTtl")
+    callback_url: pulumi.Output[str | None] = pulumi.property("callbackUrl")
+    intercept_callback_url: pulumi.Output[str | None] = pulumi.property("interceptCallbackUrl")
+    out_of_session_callback_url: pulumi.Output[str | None] = pulumi.property("outOfSessionCallbackUrl")
+    geo_match_level: pulumi.Output[str] = pulumi.property("geoMatchLevel")
+    number_selection_behavior: pulumi.Output[str] = pulumi.property("numberSelectionBehavior")
+    allow_unlimited_ttl: pulumi.Output[bool] = pulumi.property("allowUnlimitedTtl")
+    force_destroy: pulumi.Output[bool] = pulumi.property("forceDestroy")
+    sid: pulumi.Output[str] = pulumi.property("sid")
     """The service's SID (KS…)."""
-    account_sid: pulumi.Output[str]
+    account_sid: pulumi.Output[str] = pulumi.property("accountSid")
     """SID of the account that owns it."""
-    url: pulumi.Output[str]
+    url: pulumi.Output[str] = pulumi.property("url")
     """The service's address in Twilio's API."""
 
     def __init__(
@@ -138,46 +150,46 @@ class ProxyService(pulumi.CustomResource):
         person's name. `default_ttl`: seconds after its last interaction at which a session expires that sets nothing
         itself; 0 is for ever and needs `allow_unlimited_ttl`. `callback_url`: told of every change of an interaction's
         status. `intercept_callback_url`: asked before every interaction, only its 403 blocks one.
-        `out_of_session_callback_url`: asked what to do with a call or message outside of any session. URLs are HTTPS, at
-        most 4,000 characters. `geo_match_level`, `number_selection_behavior`: how a masked number is picked.
+        `out_of_session_callback_url`: asked what to do with a call or message outside of any session. URLs are HTTPS,
+        at most 4,000 characters. `geo_match_level`, `number_selection_behavior`: how a masked number is picked.
         `force_destroy`: delete the service even while sessions are open, which cuts them off.
         """
         super().__init__(
             "parley:index:ProxyService",
             resource_name,
             {
-                "uniqueName": unique_name,
-                "defaultTtl": default_ttl,
-                "callbackUrl": callback_url,
-                "interceptCallbackUrl": intercept_callback_url,
-                "outOfSessionCallbackUrl": out_of_session_callback_url,
-                "geoMatchLevel": geo_match_level,
-                "numberSelectionBehavior": number_selection_behavior,
-                "allowUnlimitedTtl": allow_unlimited_ttl,
-                "forceDestroy": force_destroy,
+                "unique_name": unique_name,
+                "default_ttl": default_ttl,
+                "callback_url": callback_url,
+                "intercept_callback_url": intercept_callback_url,
+                "out_of_session_callback_url": out_of_session_callback_url,
+                "geo_match_level": geo_match_level,
+                "number_selection_behavior": number_selection_behavior,
+                "allow_unlimited_ttl": allow_unlimited_ttl,
+                "force_destroy": force_destroy,
                 "sid": None,
-                "accountSid": None,
+                "account_sid": None,
                 "url": None,
             },
             opts,
         )
 
 
-class NumberPool(pulumi.CustomResource):
+class NumberPool(_Resource):
     """All the numbers of one Proxy service, as one set. Have one pool a service.
 
     Import it by the service's SID: `pulumi import parley:index:NumberPool NAME KS…`.
     https://www.twilio.com/docs/proxy/api/phone-number
     """
 
-    service_sid: pulumi.Output[str]
-    release_on_delete: pulumi.Output[bool]
-    force_destroy: pulumi.Output[bool]
-    numbers: pulumi.Output[list[PoolNumber]]
+    service_sid: pulumi.Output[str] = pulumi.property("serviceSid")
+    release_on_delete: pulumi.Output[bool] = pulumi.property("releaseOnDelete")
+    force_destroy: pulumi.Output[bool] = pulumi.property("forceDestroy")
+    numbers: pulumi.Output[list[PoolNumber]] = pulumi.property("numbers")
     """The numbers of the pool, by SID."""
-    size: pulumi.Output[int]
+    size: pulumi.Output[int] = pulumi.property("size")
     """How many they are."""
-    spares: pulumi.Output[list[SpareNumber]]
+    spares: pulumi.Output[list[SpareNumber]] = pulumi.property("spares")
     """Numbers that were bought, left the pool and were not released."""
 
     def __init__(
@@ -186,7 +198,7 @@ class NumberPool(pulumi.CustomResource):
         *,
         service_sid: pulumi.Input[str],
         adopt: pulumi.Input[Sequence[pulumi.Input[str]]] = (),
-        buy: Sequence[NumberOrder] = (),
+        buy: pulumi.Input[Sequence[pulumi.Input[NumberOrder]]] = (),
         reserved: pulumi.Input[Sequence[pulumi.Input[str]]] = (),
         release_on_delete: pulumi.Input[bool] = False,
         force_destroy: pulumi.Input[bool] = False,
@@ -195,8 +207,8 @@ class NumberPool(pulumi.CustomResource):
         """Declare the pool.
 
         `service_sid`: the Proxy service (KS…); another one moves the numbers over. `adopt`: numbers that the account
-        owns, by SID (PN…) or in E.164; only SIDs reach the state. `buy`: numbers to buy, by kind; nothing is bought that
-        does not stand here. `reserved`: those of the numbers, by SID or in E.164, that Proxy never picks by itself.
+        owns, by SID (PN…) or in E.164; only SIDs reach the state. `buy`: numbers to buy, by kind; nothing is bought
+        that does not stand here. `reserved`: those of them, by SID or in E.164, that Proxy never picks by itself.
         `release_on_delete`: give bought numbers back to Twilio, for good, when they leave the pool; adopted ones never
         are. `force_destroy`: take numbers out even while sessions are open on them, which cuts those off.
         """
@@ -204,25 +216,15 @@ class NumberPool(pulumi.CustomResource):
             "parley:index:NumberPool",
             resource_name,
             {
-                "serviceSid": service_sid,
+                "service_sid": service_sid,
                 "adopt": adopt,
-                "buy": [_camel(order) for order in buy],
+                "buy": buy,
                 "reserved": reserved,
-                "releaseOnDelete": release_on_delete,
-                "forceDestroy": force_destroy,
+                "release_on_delete": release_on_delete,
+                "force_destroy": force_destroy,
                 "numbers": None,
                 "size": None,
                 "spares": None,
             },
             opts,
         )
-
-
-def _camel(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell an order's members as the schema does; what is spelled so already stays."""
-
-    def spelled(name: str) -> str:
-        first, *rest = name.split("_")
-        return first + "".join(map(str.title, rest))
-
-    return {spelled(name): value for name, value in order.items()}
