@@ -1,0 +1,59 @@
+"""Dates as Twilio's products write and read them: ISO 8601 in v1 products, RFC 2822 in api.v2010."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from local.twilio.errors import TwilioError
+
+
+def iso8601(moment: float | None) -> str | None:
+    """Return epoch seconds as `2026-11-23T10:00:00Z`; None stays None."""
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc2822(moment: float | None) -> str | None:
+    """Return epoch seconds as `Mon, 23 Nov 2026 10:00:00 +0000`; None stays None."""
+    if moment is None:
+        return None
+    return format_datetime(datetime.fromtimestamp(int(moment), UTC))
+
+
+def parse_moment(name: str, text: str) -> float:
+    """Return the epoch seconds of an ISO 8601 date or date-time; without an offset it is UTC.
+
+    Raises TwilioError 20001 naming the parameter.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise TwilioError(20001, f"{name} must be an ISO 8601 date or date-time") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.timestamp()
+
+
+def within(moment: float | None, query: dict[str, str], name: str) -> bool:
+    """Tell whether a moment passes v2010's filters `Name` (that day), `Name<` (on or before), `Name>` (on or after).
+
+    A plain date stands for the whole UTC day, as in the Calls and Messages lists.
+    """
+    for operator in ("", "<", ">"):
+        text = query.get(name + operator)
+        if not text:
+            continue
+        if moment is None:
+            return False
+        start = parse_moment(name + operator, text)
+        day = len(text) == len("2026-11-23")
+        end = start + 86400 if day else start + 1
+        if operator == "" and not start <= moment < end:
+            return False
+        if operator == "<" and not moment < end:
+            return False
+        if operator == ">" and not moment >= start:
+            return False
+    return True

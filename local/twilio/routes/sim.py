@@ -1,0 +1,151 @@
+"""The simulator's own surface under `/_sim`: phones, clock, faults, deliveries. Loopback only, without credentials."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from local.twilio.moments import iso8601
+from local.twilio.numbers import describe, is_e164
+from local.twilio.simulator import Ring, ScriptError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.twilio.emulator import Emulator
+
+
+def answer(emulator: Emulator, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Carry out one call of `/_sim`. Raises ScriptError with what is wrong and the way out."""
+    name, _, rest = path.removeprefix("/_sim/").partition("/")
+    match method, name:
+        case "POST", "sms":
+            result = _sms(emulator, body)
+        case "POST", "call":
+            result = _call(emulator, body)
+        case "POST", "hangup":
+            result = {"ended": emulator.simulator.hang_up(_text(body, "call_sid"))}
+        case "GET", "phones" if rest:
+            result = _phone(emulator, rest)
+        case (("GET" | "POST"), "clock"):
+            result = _clock(emulator, body)
+        case (("GET" | "POST" | "DELETE"), "faults"):
+            result = _faults(emulator, method, body)
+        case "GET", "webhooks":
+            emulator.webhooks.drain()
+            result = {"webhooks": emulator.webhooks.log()}
+        case (("GET" | "POST"), "numbers"):
+            result = _numbers(emulator, method, body)
+        case (("GET" | "POST"), "limits"):
+            result = _limits(emulator, body)
+        case "POST", "reset":
+            emulator.reset()
+            result = {"reset": True}
+        case _:
+            return 404, {"error": f"no such call: {method} {path.split('/phones/', maxsplit=1)[0]}"}
+    return 200, result
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise ScriptError(f"`{name}` must be a text")
+    return value
+
+
+def _seconds(body: Mapping[str, Any], name: str, default: float) -> float:
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ScriptError(f"`{name}` must be a number of at least 0")
+    return float(value)
+
+
+def _sms(emulator: Emulator, body: Mapping[str, Any]) -> dict[str, Any]:
+    media = body.get("media") or []
+    if not isinstance(media, list) or not isinstance(body.get("body", ""), str):
+        raise ScriptError("`body` must be a text and `media` a list of URLs")
+    sender, number = _text(body, "from"), _text(body, "to")
+    outcome = emulator.simulator.text(sender, number, body.get("body", ""), [str(url) for url in media])
+    emulator.webhooks.drain()
+    return {
+        "message_sid": outcome.sid,
+        "delivered": outcome.connected,
+        "alerts": outcome.alerts,
+        "interaction_sid": outcome.interaction_sid,
+        "outbound_message_sid": outcome.outbound_sid,
+        "unsupported": outcome.unsupported,
+    }
+
+
+def _call(emulator: Emulator, body: Mapping[str, Any]) -> dict[str, Any]:
+    digits = body.get("digits") or []
+    if not isinstance(digits, list):
+        raise ScriptError("`digits` must be a list of texts, one for each prompt")
+    ring = Ring(
+        duration=_seconds(body, "duration", Ring().duration),
+        answer=body.get("answer", "answered"),
+        digits=tuple(str(pressed) for pressed in digits),
+        hold=body.get("hold") is True,
+    )
+    outcome = emulator.simulator.call(_text(body, "from"), _text(body, "to"), ring)
+    emulator.webhooks.drain()
+    return {
+        "call_sid": outcome.sid,
+        "connected": outcome.connected,
+        "heard": outcome.heard,
+        "alerts": outcome.alerts,
+        "interaction_sid": outcome.interaction_sid,
+        "outbound_call_sid": outcome.outbound_sid,
+        "unsupported": outcome.unsupported,
+    }
+
+
+def _phone(emulator: Emulator, number: str) -> dict[str, Any]:
+    if not is_e164(number):
+        raise ScriptError("a phone is named by its number in E.164 form, such as +12125550111")
+    emulator.webhooks.drain()
+    with emulator.carrier.lock:
+        handset = emulator.carrier.state.handsets.get(number)
+        return {"number": number} | (asdict(handset) if handset else {"messages": [], "calls": []})
+
+
+def _clock(emulator: Emulator, body: Mapping[str, Any]) -> dict[str, Any]:
+    clock = emulator.carrier.clock
+    seconds = _seconds(body, "advance", 0.0)
+    return {"now": iso8601(clock.advance(seconds) if seconds else clock.now())}
+
+
+def _faults(emulator: Emulator, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    if method == "POST":
+        try:
+            return emulator.faults.add(body).to_json()
+        except ValueError as error:
+            raise ScriptError(str(error)) from None
+    if method == "DELETE":
+        emulator.faults.clear()
+    return {"faults": [fault.to_json() for fault in emulator.faults.list()]}
+
+
+def _numbers(emulator: Emulator, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    carrier = emulator.carrier
+    with carrier.lock:
+        if method == "POST":
+            number = _text(body, "phone_number")
+            if not is_e164(number):
+                raise ScriptError("`phone_number` must be in E.164 form, such as +12125550150")
+            if carrier.numbers.by_phone_number(number) is None:
+                wanted = {kind: body.get(kind, True) is True for kind in ("sms", "voice", "mms")}
+                carrier.numbers.own(carrier.account_sid, describe(number, **wanted), {})
+        return {
+            "numbers": [
+                {"sid": owned.sid, "phone_number": owned.phone_number, "iso_country": owned.iso_country}
+                for owned in carrier.state.numbers.values()
+            ]
+        }
+
+
+def _limits(emulator: Emulator, body: Mapping[str, Any]) -> dict[str, Any]:
+    if "requests_per_second" in body:
+        value = body["requests_per_second"]
+        emulator.limit.per_second = None if value is None else _seconds(body, "requests_per_second", 0.0)
+    return {"requests_per_second": emulator.limit.per_second}

@@ -1,0 +1,290 @@
+"""Everything the emulator remembers, as plain records that go to JSON and back.
+
+Times are epoch seconds (float) of the movable clock. `seq` is a counter over all records: it orders lists and
+makes page tokens stable while records come and go.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Final
+
+FORMAT: Final = 1
+ACTIVE: Final = frozenset({"open", "in-progress"})
+"""The session states in which a pair (identifier, proxy identifier) is taken."""
+
+
+class SnapshotError(ValueError):
+    """A snapshot that cannot be loaded: not ours, damaged, or of another account."""
+
+
+def new_sid(prefix: str) -> str:
+    """Return a fresh SID: two letters and 32 hexadecimal digits."""
+    return prefix + secrets.token_hex(16)
+
+
+@dataclass(slots=True)
+class Account:
+    """An account or subaccount with its API keys (SK SID to secret)."""
+
+    sid: str
+    auth_token: str
+    owner_sid: str
+    friendly_name: str
+    created: float
+    updated: float
+    seq: int
+    secondary_token: str | None = None
+    secondary_created: float | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class OwnedNumber:
+    """An IncomingPhoneNumber. `settings` holds the webhook and registration fields by their REST names."""
+
+    sid: str
+    account_sid: str
+    phone_number: str
+    iso_country: str
+    number_type: str
+    capabilities: dict[str, bool]
+    friendly_name: str
+    settings: dict[str, str | None]
+    created: float
+    updated: float
+    seq: int
+
+
+@dataclass(slots=True)
+class Service:
+    """A Proxy Service. `history` maps an identifier to the proxy numbers it has had, the latest last."""
+
+    sid: str
+    account_sid: str
+    unique_name: str
+    created: float
+    updated: float
+    seq: int
+    default_ttl: int | None = None
+    callback_url: str | None = None
+    intercept_callback_url: str | None = None
+    out_of_session_callback_url: str | None = None
+    geo_match_level: str = "country"
+    number_selection_behavior: str = "prefer-sticky"
+    chat_instance_sid: str | None = None
+    history: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class PoolNumber:
+    """A number in a Service's pool; `draining` when it was removed while sessions still hold it."""
+
+    sid: str
+    service_sid: str
+    account_sid: str
+    phone_number: str
+    created: float
+    updated: float
+    seq: int
+    is_reserved: bool = False
+    draining: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """A Proxy Session. `idle_since` is the moment its TTL counts from."""
+
+    sid: str
+    service_sid: str
+    account_sid: str
+    created: float
+    updated: float
+    idle_since: float
+    seq: int
+    unique_name: str | None = None
+    mode: str = "voice-and-message"
+    status: str = "open"
+    ttl: int | None = None
+    date_expiry: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    last_interaction: float | None = None
+    closed_reason: str | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether the session connects people."""
+        return self.status in ACTIVE
+
+
+@dataclass(slots=True)
+class Participant:
+    """One side of a session: who (`identifier`) and the masked number that side sees (`proxy_identifier`)."""
+
+    sid: str
+    session_sid: str
+    service_sid: str
+    account_sid: str
+    identifier: str
+    proxy_identifier: str
+    proxy_identifier_sid: str
+    created: float
+    updated: float
+    seq: int
+    friendly_name: str | None = None
+
+
+@dataclass(slots=True)
+class Interaction:
+    """One message or call through a session; one-sided if the API sent it."""
+
+    sid: str
+    session_sid: str
+    service_sid: str
+    account_sid: str
+    type: str
+    created: float
+    updated: float
+    seq: int
+    data: str | None = None
+    participant_sid: str | None = None
+    inbound_participant_sid: str | None = None
+    inbound_resource_sid: str | None = None
+    inbound_resource_status: str | None = None
+    outbound_participant_sid: str | None = None
+    outbound_resource_sid: str | None = None
+    outbound_resource_status: str | None = None
+
+
+@dataclass(slots=True)
+class Message:
+    """An SMS or MMS. `final_at` is the moment from which it may be deleted."""
+
+    sid: str
+    account_sid: str
+    from_: str
+    to: str
+    body: str
+    direction: str
+    status: str
+    created: float
+    updated: float
+    final_at: float
+    seq: int
+    error_code: int | None = None
+    media: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Call:
+    """A leg of a call."""
+
+    sid: str
+    account_sid: str
+    from_: str
+    to: str
+    direction: str
+    status: str
+    created: float
+    updated: float
+    seq: int
+    parent_call_sid: str | None = None
+    phone_number_sid: str | None = None
+    started: float | None = None
+    ended: float | None = None
+    interaction_sid: str | None = None
+
+
+@dataclass(slots=True)
+class Alert:
+    """A debugger notification as Monitor lists it."""
+
+    sid: str
+    account_sid: str
+    error_code: int
+    log_level: str
+    generated: float
+    seq: int
+    resource_sid: str | None = None
+    service_sid: str | None = None
+    text: str = ""
+    request_method: str | None = None
+    request_url: str | None = None
+    request_variables: str = ""
+    response_body: str | None = None
+
+
+@dataclass(slots=True)
+class Handset:
+    """What one phone saw: dictionaries as `GET /_sim/phones/{number}` shows them."""
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class State:
+    """All tables, keyed by SID (handsets by number)."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    numbers: dict[str, OwnedNumber] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+    pool: dict[str, PoolNumber] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    participants: dict[str, Participant] = field(default_factory=dict)
+    interactions: dict[str, Interaction] = field(default_factory=dict)
+    messages: dict[str, Message] = field(default_factory=dict)
+    calls: dict[str, Call] = field(default_factory=dict)
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    handsets: dict[str, Handset] = field(default_factory=dict)
+    opt_outs: set[tuple[str, str]] = field(default_factory=set)
+    """Blocked pairs (Twilio number, user)."""
+    seq: int = 0
+
+    RECORDS: ClassVar[dict[str, type[Any]]] = {
+        "accounts": Account,
+        "numbers": OwnedNumber,
+        "services": Service,
+        "pool": PoolNumber,
+        "sessions": Session,
+        "participants": Participant,
+        "interactions": Interaction,
+        "messages": Message,
+        "calls": Call,
+        "alerts": Alert,
+        "handsets": Handset,
+    }
+
+    def next_seq(self) -> int:
+        """Return the next value of the record counter."""
+        self.seq += 1
+        return self.seq
+
+    def handset(self, number: str) -> Handset:
+        """Return the phone with this number; every number is somebody's phone."""
+        return self.handsets.setdefault(number, Handset())
+
+    def to_json(self) -> bytes:
+        """Return the whole state as JSON bytes."""
+        document: dict[str, Any] = {"format": FORMAT, "seq": self.seq, "opt_outs": sorted(self.opt_outs)}
+        for table in self.RECORDS:
+            document[table] = {key: asdict(record) for key, record in getattr(self, table).items()}
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> State:
+        """Return the state that `to_json` wrote. Raises SnapshotError if it cannot be read."""
+        try:
+            document = json.loads(raw)
+            found = document["format"]
+            state = cls(seq=document["seq"], opt_outs={(number, user) for number, user in document["opt_outs"]})
+            for table, record in cls.RECORDS.items():
+                setattr(state, table, {key: record(**values) for key, values in document[table].items()})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SnapshotError(f"not a snapshot of the Twilio emulator ({type(error).__name__})") from error
+        if found != FORMAT:
+            raise SnapshotError(f"the snapshot has format {found!r}, this emulator reads {FORMAT}")
+        return state

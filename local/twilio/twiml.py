@@ -1,0 +1,98 @@
+"""The TwiML that this emulator carries out, turned into steps.
+
+Voice: Say, Play, Pause, Gather, Hangup, Reject. Messaging: Message. Anything else (Dial, Record, Redirect and so on)
+becomes an `Unsupported` step: the caller stops there and says so, rather than pretending.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+CONTENT_TYPES = frozenset({"application/xml", "text/xml"})
+
+
+class TwimlError(ValueError):
+    """A document that is not TwiML."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """The phone hears a text, or a recording: then the text is its URL in angle brackets."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """The phone hears prompts and may press keys; with keys pressed, `action` is asked how to go on."""
+
+    prompts: tuple[Hear, ...]
+    action: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """The number texts back, to `to` or else to whoever wrote."""
+
+    body: str
+    media: tuple[str, ...]
+    to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The call ends with this status."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A verb that is not carried out."""
+
+    verb: str
+
+
+Step = Hear | Gather | Send | End | Unsupported
+
+
+def parse(document: str) -> list[Step]:
+    """Return the steps of a TwiML document. Raises TwimlError."""
+    try:
+        root = ET.fromstring(document.strip())  # noqa: S314 - the answer of the very handler under test
+    except ET.ParseError as error:
+        raise TwimlError(f"not XML: {error}") from None
+    if root.tag != "Response":
+        raise TwimlError("the root element of TwiML is Response")
+    return [step for verb in root for step in _steps(verb)]
+
+
+def _steps(verb: ET.Element) -> list[Step]:
+    step: Step | None
+    match verb.tag:
+        case "Say" | "Play":
+            step = _hear(verb)
+        case "Pause":
+            step = None
+        case "Gather":
+            step = Gather(tuple(_hear(child) for child in verb if child.tag in {"Say", "Play"}), verb.get("action"))
+        case "Message":
+            body = _text(verb) or "".join(_text(child) for child in verb if child.tag == "Body")
+            step = Send(body, tuple(_text(child) for child in verb if child.tag == "Media"), verb.get("to"))
+        case "Hangup":
+            step = End("completed")
+        case "Reject":
+            step = End("busy" if verb.get("reason") == "busy" else "no-answer")
+        case _:
+            step = Unsupported(verb.tag)
+    return [] if step is None else [step]
+
+
+def _hear(verb: ET.Element) -> Hear:
+    text = "".join(verb.itertext()).strip()
+    return Hear(f"<{text}>" if verb.tag == "Play" else " ".join(text.split()))
+
+
+def _text(element: ET.Element) -> str:
+    return (element.text or "").strip()

@@ -1,0 +1,243 @@
+"""Webhooks: what they say, and how they are delivered, signed, repeated, lost and logged."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import threading
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urldefrag, urlencode, urlsplit
+
+import urllib3
+
+from local.twilio.moments import iso8601
+from local.twilio.signing import IDEMPOTENCY_HEADER, SIGNATURE_HEADER, sign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from local.twilio.carrier import Carrier
+    from local.twilio.faults import Fault, Faults
+
+_LOG = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS: Final = 15.0
+"""How long Twilio waits for a webhook's answer."""
+LOG_LENGTH: Final = 1000
+SHUT_FIELDS: Final = frozenset({"Body", "interactionData"})
+"""Fields whose value the log of deliveries leaves out."""
+
+
+class DeliveryError(Exception):
+    """A webhook that got no answer; the text says why."""
+
+
+class Post(Protocol):
+    """Sends one POST and returns (status, headers, body). Raises DeliveryError, OSError or TimeoutError."""
+
+    def __call__(
+        self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send the POST; `timeout` is in real seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One webhook before it is sent. `kind` is for the log and for fault patterns."""
+
+    kind: str
+    account_sid: str
+    url: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back. `problem` is set instead of a status when there was no answer in time."""
+
+    status: int | None = None
+    content_type: str = ""
+    body: str = ""
+    problem: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the handler answered 2xx."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host name or address is this machine's loopback."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+class HttpPost:
+    """Posts over the network: https anywhere with a valid certificate, plain http to loopback only; no redirects."""
+
+    def __init__(self) -> None:
+        self._pool = urllib3.PoolManager(maxsize=8, retries=False)
+
+    def __call__(
+        self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send one POST. Raises DeliveryError when there is no answer."""
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not is_loopback(parts.hostname):
+            raise DeliveryError("plain http is delivered to loopback only: use an https URL")
+        try:
+            answer = self._pool.request(
+                "POST", url, body=body, headers=dict(headers), timeout=urllib3.Timeout(total=timeout), redirect=False
+            )
+        except urllib3.exceptions.TimeoutError as error:
+            raise TimeoutError(str(error)) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise DeliveryError(type(error).__name__) from error
+        return answer.status, answer.headers, answer.data
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pool.clear()
+
+
+class Webhooks:
+    """Delivers webhooks, in the caller's thread or after its answer. Never called with the carrier's lock held."""
+
+    def __init__(self, carrier: Carrier, faults: Faults, post: Post) -> None:
+        self._carrier = carrier
+        self._faults = faults
+        self._post = post
+        self._log: deque[dict[str, Any]] = deque(maxlen=LOG_LENGTH)
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._idle = threading.Condition()
+        self._working = False
+
+    def deliver(self, webhook: Webhook) -> Reply:
+        """Send a webhook now, under whatever fault strikes it, and return the answer."""
+        return self.deliver_under(self.strike(webhook), webhook)
+
+    def strike(self, webhook: Webhook) -> Fault | None:
+        """Return the fault that strikes a webhook, and count it as used."""
+        return self._faults.take("webhook", f"{webhook.kind} {webhook.url}")
+
+    def deliver_under(self, fault: Fault | None, webhook: Webhook) -> Reply:
+        """Send a webhook now under this fault, or none, and return the answer."""
+        mode = fault.mode if fault else ""
+        token = str(uuid.uuid4())
+        if mode == "lost":
+            return self._note(webhook, token, "lost", Reply(problem="lost"))
+        if mode == "refuse":
+            return self._note(webhook, token, "failed", Reply(problem="connection refused"))
+        if fault is not None and mode == "slow":
+            self._carrier.clock.advance(fault.seconds)
+            mode = "timeout" if fault.seconds >= TIMEOUT_SECONDS else ""
+        reply = self._attempt(webhook, token)
+        if mode == "timeout":
+            return self._note(webhook, token, "failed", Reply(problem="timeout"))
+        if mode == "duplicate":
+            self._note(webhook, token, "answered" if reply.problem is None else "failed", reply)
+            reply = self._attempt(webhook, token)
+        return self._note(webhook, token, "answered" if reply.problem is None else "failed", reply)
+
+    def _attempt(self, webhook: Webhook, token: str) -> Reply:
+        with self._carrier.lock:
+            auth_token = self._carrier.state.accounts[webhook.account_sid].auth_token
+        url = urldefrag(webhook.url).url
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
+            "User-Agent": "TwilioProxy/1.1",
+            "Accept": "*/*",
+            SIGNATURE_HEADER: sign(auth_token, url, webhook.fields),
+            IDEMPOTENCY_HEADER: token,
+        }
+        try:
+            status, answered, body = self._post(url, headers, urlencode(webhook.fields).encode(), TIMEOUT_SECONDS)
+        except TimeoutError:
+            return Reply(problem="timeout")
+        except (DeliveryError, OSError) as error:
+            return Reply(problem=str(error) or type(error).__name__)
+        kind = next((value for name, value in answered.items() if name.lower() == "content-type"), "")
+        return Reply(status, kind.split(";")[0].strip().lower(), body.decode("utf-8", "replace"))
+
+    def _note(self, webhook: Webhook, token: str, outcome: str, reply: Reply) -> Reply:
+        self._log.append(
+            {
+                "kind": webhook.kind,
+                "url": webhook.url,
+                "outcome": outcome,
+                "status": reply.status,
+                "problem": reply.problem,
+                "idempotency_token": token,
+                "at": iso8601(self._carrier.clock.now()),
+                "fields": {
+                    name: f"<{len(value)} characters>" if name in SHUT_FIELDS and value else value
+                    for name, value in webhook.fields.items()
+                },
+            }
+        )
+        return reply
+
+    def series(self) -> Series:
+        """Return a series: the webhooks of one interaction, which a fault may reorder."""
+        return Series(self)
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the latest deliveries, the oldest first."""
+        return list(self._log)
+
+    def forget(self) -> None:
+        """Empty the log."""
+        self._log.clear()
+
+    def later(self, job: Callable[[], None]) -> None:
+        """Run a job that delivers webhooks, in order and in the background, so that a REST answer need not wait."""
+        with self._idle:
+            self._jobs.append(job)
+            if not self._working:
+                self._working = True
+                threading.Thread(target=self._work, name="twilio-webhooks", daemon=True).start()
+
+    def drain(self, timeout: float = 2 * TIMEOUT_SECONDS) -> bool:
+        """Wait until the background deliveries are done; False if that took over `timeout` real seconds."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._working, timeout)
+
+    def _work(self) -> None:
+        while True:
+            with self._idle:
+                if not self._jobs:
+                    self._working = False
+                    self._idle.notify_all()
+                    return
+                job = self._jobs.popleft()
+            try:
+                job()
+            except Exception:  # noqa: BLE001 - one broken job must not stop the others
+                _LOG.exception("a background webhook could not be prepared")
+
+
+class Series:
+    """The webhooks of one interaction, in order, but for those that a `reorder` fault holds back to the end."""
+
+    def __init__(self, webhooks: Webhooks) -> None:
+        self._webhooks = webhooks
+        self._held: list[Webhook] = []
+
+    def send(self, webhook: Webhook) -> Reply | None:
+        """Deliver a webhook and return the answer; None if it is held back."""
+        fault = self._webhooks.strike(webhook)
+        if fault is not None and fault.mode == "reorder":
+            self._held.append(webhook)
+            return None
+        return self._webhooks.deliver_under(fault, webhook)
+
+    def close(self) -> list[Reply]:
+        """Deliver what was held back, the last one first, and return the answers."""
+        return [self._webhooks.deliver_under(None, self._held.pop()) for _ in range(len(self._held))]
