@@ -27,10 +27,10 @@ INTERRUPTED = 130
 
 def _user_frames(frames: traceback.StackSummary) -> traceback.StackSummary:
     """Return the frames from the program's first own one on; all of what is before is the machinery's."""
-    machinery = {__file__, runpy.__file__, "<frozen runpy>"}
+    machinery = {__file__, runpy.__file__}
     packages = tuple(f"{Path(module.__file__ or '').parent}{os.sep}" for module in (sys.modules["pulumi"], asyncio))
     for index, frame in enumerate(frames):
-        if frame.filename not in machinery and not frame.filename.startswith(packages):
+        if frame.filename not in machinery and not frame.filename.startswith(("<frozen ", *packages)):
             return traceback.StackSummary.from_list(frames[index:])
     return traceback.StackSummary.from_list([])
 

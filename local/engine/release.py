@@ -126,4 +126,5 @@ def _open(url: str, timeout: float, method: str = "GET") -> HTTPResponse:
 def _reason(error: OSError) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"HTTP {error.code}"
-    return str(error.reason if isinstance(error, urllib.error.URLError) else error)
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    return str(getattr(cause, "strerror", None) or cause)
