@@ -8,12 +8,15 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from parley.core.retention import Problem
 
 PLACEHOLDER = "REPLACE-"
+
+Word = TypeVar("Word", bound=str)
 
 _TOKEN_LIKE = re.compile(r"(?=[A-Za-z+/_-]*\d)[0-9A-Za-z+/_-]{24,}")
 _PHONE_LIKE = re.compile(r"\+?\d(?:[ ().-]{0,2}\d){8,}")
@@ -138,22 +141,22 @@ class Section:
             return Secret(value)
         return Secret("")
 
-    def choice(self, key: str, options: Collection[str], default: str | None = None) -> str:
+    def choice(self, key: str, options: Sequence[Word], default: Word | None = None) -> Word:
         """Read one of some words; without a default it must be there."""
         value = self.take(key)
         if value is None and default is not None:
             return default
         if value is None:
             self._missing(key, f"one of {', '.join(options)}")
-        elif isinstance(value, str) and value in options:
-            return value
+        elif value in options:
+            return options[options.index(value)]
         else:
             self._stray(key, value, options)
-        return default or next(iter(options))
+        return default or options[0]
 
     def choices(
-        self, key: str, options: Collection[str], default: tuple[str, ...] = (), *, single: bool = False
-    ) -> tuple[str, ...]:
+        self, key: str, options: Sequence[Word], default: tuple[Word, ...] = (), *, single: bool = False
+    ) -> tuple[Word, ...]:
         """Read a list of some words; without a default it must name one. With `single` one word alone will do."""
         if single and isinstance(self.values.get(key), str):
             return (self.choice(key, options),)
@@ -162,7 +165,7 @@ class Section:
             if not default and (values is not None or self.values.get(key) is None):
                 self._missing(key, f"a list of some of {', '.join(options)}")
             return default
-        found = [value for value in values if isinstance(value, str) and value in options]
+        found = [options[options.index(value)] for value in values if value in options]
         for index, value in enumerate(values):
             if value not in found:
                 self._stray(f"{key}[{index}]", value, options)
@@ -224,7 +227,7 @@ class Section:
         if not self.broken:
             self.problem(key, "is missing", f"set {what}")
 
-    def _stray(self, key: str, value: object, options: Collection[str]) -> None:
+    def _stray(self, key: str, value: object, options: Sequence[str]) -> None:
         close = difflib.get_close_matches(value, list(options), n=1, cutoff=0.5) if isinstance(value, str) else []
         way_out = f"did you mean {close[0]!r}?" if close else "choose one of them"
         self.problem(key, f"is {shown(value)}, not one of {', '.join(options)}", way_out)

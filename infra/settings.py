@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import pulumi
@@ -22,14 +22,17 @@ from parley.env import ConsentPolicy, Controller, SessionPolicy
 from pulumi.runtime import config as pulumi_config
 
 from infra.section import Secret, Section, redacted, shown
+from infra.twilio.resources import Capability, GeoMatchLevel, NumberSelectionBehavior
 
 NAMESPACE = "parley"
-ENVIRONMENTS = ("local", "dev", "staging", "prod")
+Environment = Literal["local", "dev", "staging", "prod"]
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 SESSION_MODES = ("voice-and-message", "voice-only", "message-only")
-GEO_MATCH_LEVELS = ("country", "area-code", "extended-area-code")
-NUMBER_SELECTIONS = ("prefer-sticky", "avoid-sticky")
-NUMBER_TYPES = ("local", "mobile", "toll-free")
-NUMBER_CAPABILITIES = ("voice", "sms", "mms")
+GEO_MATCH_LEVELS: tuple[GeoMatchLevel, ...] = get_args(GeoMatchLevel)
+NUMBER_SELECTIONS: tuple[NumberSelectionBehavior, ...] = get_args(NumberSelectionBehavior)
+NumberType = Literal["local", "mobile", "toll-free"]
+NUMBER_TYPES: tuple[NumberType, ...] = get_args(NumberType)
+NUMBER_CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 SECRET_KEYS = frozenset({"twilioApiSecret", "twilioAuthToken", "twilioAuthTokenSecondary"})
 
@@ -77,9 +80,9 @@ class Purchase:
     """
 
     country: str
-    type: str
+    type: NumberType
     count: int
-    capabilities: tuple[str, ...]
+    capabilities: tuple[Capability, ...]
     area_code: str | None
     address_sid: str | None
     bundle_sid: str | None
@@ -99,8 +102,8 @@ class Numbers:
 class NumberChoice:
     """How a masked number is picked for a participant (Twilio Proxy, Service)."""
 
-    geo_match: str
-    selection: str
+    geo_match: GeoMatchLevel
+    selection: NumberSelectionBehavior
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class Settings:
 
     project: str
     stack: str
-    environment: str
+    environment: Environment
     masking: str
     controller: Controller
     legal_review: LegalReview | None
@@ -202,7 +205,7 @@ def load(
     stack = _stack_name(root, stack, environment)
     protection_section = root.section("protection", required=True)
     compliance_lock = protection_section.flag("complianceLockCannotBeUndone", default=False)
-    channels = root.choices("channels", CHANNELS)
+    channels = root.choices("channels", tuple(CHANNELS))
     records = _records(root, channels, environment, compliance_lock)
     alarms = root.section("alarms")
     choice = root.section("numberChoice")
@@ -301,7 +304,7 @@ def _decoded(key: str, value: Any) -> object:
         return value
 
 
-def _stack_name(root: Section, stack: str | None, environment: str) -> str:
+def _stack_name(root: Section, stack: str | None, environment: Environment) -> str:
     if stack is None:
         return environment
     if not STACK_NAME.fullmatch(stack):
@@ -319,8 +322,8 @@ def _stack_name(root: Section, stack: str | None, environment: str) -> str:
     return stack
 
 
-def _records(root: Section, channels: tuple[str, ...], environment: str, compliance_lock: bool) -> Schedule:
-    sectors = root.choices("sector", SECTORS, default=("none",), single=True)
+def _records(root: Section, channels: tuple[str, ...], environment: Environment, compliance_lock: bool) -> Schedule:
+    sectors = root.choices("sector", tuple(SECTORS), default=("none",), single=True)
     try:
         return parse_schedule(
             root.take("records") or {},
@@ -330,9 +333,11 @@ def _records(root: Section, channels: tuple[str, ...], environment: str, complia
             allow_compliance_lock=compliance_lock,
         )
     except ScheduleError as error:
-        root.problems.extend(
-            Problem(*(redacted(part) for part in (p.key, p.reason, p.way_out))) for p in error.problems
-        )
+        for problem in error.problems:
+            way_out = problem.way_out
+            if problem.key.endswith(".lock") and environment == "prod" and not compliance_lock:
+                way_out += f" with {NAMESPACE}:protection.complianceLockCannotBeUndone: true"
+            root.problems.append(Problem(redacted(problem.key), redacted(problem.reason), way_out))
         return Schedule({})
 
 
@@ -375,9 +380,9 @@ def _legal_review(root: Section) -> LegalReview | None:
 
 
 def _numbers(section: Section) -> Numbers:
-    way_out = "a number's SID; a plain number would land in the stack's state"
-    adopt = section.texts("adopt", _NUMBER_SID, way_out, "PN" + _SID_EXAMPLE)
-    reserved = section.texts("reserved", _NUMBER_SID, way_out, "PN" + _SID_EXAMPLE)
+    what = "a number's SID (the number itself would land in the stack's state)"
+    adopt = section.texts("adopt", _NUMBER_SID, what, "PN" + _SID_EXAMPLE)
+    reserved = section.texts("reserved", _NUMBER_SID, what, "PN" + _SID_EXAMPLE)
     buy = tuple(_purchase(each) for each in section.sections("buy"))
     numbers = Numbers(adopt, buy, reserved, section.flag("releaseOnDelete", default=False))
     if stray := [sid for sid in reserved if sid and sid not in adopt]:
@@ -394,7 +399,7 @@ def _purchase(section: Section) -> Purchase:
         type=section.choice("type", NUMBER_TYPES, default="local"),
         count=section.whole("count", least=1, most=500, default=1, unit="numbers"),
         capabilities=section.choices("capabilities", NUMBER_CAPABILITIES, default=("voice", "sms")),
-        area_code=section.optional_text("areaCode", re.compile(r"\d{2,5}"), "an area code in quotes", "212"),
+        area_code=section.optional_text("areaCode", re.compile(r"\d{3}"), "three digits in quotes", "212"),
         address_sid=section.optional_text("addressSid", _ADDRESS_SID, "an address SID", "AD" + _SID_EXAMPLE),
         bundle_sid=section.optional_text("bundleSid", _BUNDLE_SID, "a bundle SID", "BU" + _SID_EXAMPLE),
     )
@@ -402,7 +407,7 @@ def _purchase(section: Section) -> Purchase:
     return purchase
 
 
-def _twilio(root: Section, environment: str, stored_in_clear: Collection[str]) -> Twilio:
+def _twilio(root: Section, environment: Environment, stored_in_clear: Collection[str]) -> Twilio:
     for key in sorted(SECRET_KEYS & set(stored_in_clear)):
         if root.has(key):
             root.problem(
@@ -420,7 +425,7 @@ def _twilio(root: Section, environment: str, stored_in_clear: Collection[str]) -
     )
 
 
-def _endpoint(root: Section, environment: str) -> str | None:
+def _endpoint(root: Section, environment: Environment) -> str | None:
     if not root.has("twilioEndpoint"):
         if environment == "local":
             root.problem(
@@ -446,7 +451,7 @@ def _is_loopback(value: str) -> bool:
     return url.scheme in ("http", "https") and url.hostname in ("127.0.0.1", "localhost", "::1") and port != 0
 
 
-def _protection(section: Section, environment: str) -> Protection:
+def _protection(section: Section, environment: Environment) -> Protection:
     kept = environment in ("staging", "prod")
     protection = Protection(
         deletion_protection=section.flag("deletionProtection"),

@@ -1,0 +1,76 @@
+"""The deployment: settings, then the components in the order in which they need each other, then the outputs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+
+import pulumi
+import pulumi_aws as aws
+
+from infra import declaration, gate
+from infra.documents import Place, principal_patterns
+from infra.gate import ConsentGate, PublicApi
+from infra.ledger import ConsentLedger
+from infra.masking import MaskedLine
+from infra.monitoring import Monitoring
+from infra.package import PackageError, write_package
+from infra.records import RecordStore
+from infra.settings import Settings, SettingsError, cautions, from_pulumi
+
+
+def deploy(settings: Settings) -> None:
+    """Declare the whole stack, and export its public contract."""
+    # Relative, so that the state of a stack is the same from every checkout; the engine resolves it from here, too.
+    code = os.path.relpath(write_package())
+    caller = aws.get_caller_identity()
+    place = Place(aws.get_partition().partition, aws.get_region().region, caller.account_id)
+    roles = gate.role_names(settings)
+
+    records = RecordStore("records", settings, place, roles=roles, log_groups=gate.log_group_names(settings))
+    ledger = ConsentLedger("ledger", settings, place, encryption_key=records.evidence_key, roles=roles)
+    api = PublicApi("api", settings, log_key=records.operations_key)
+    line = MaskedLine("line", settings, public_url=api.url)
+    consent_gate = ConsentGate(
+        "gate",
+        settings,
+        place,
+        api=api,
+        records=records,
+        ledger=ledger,
+        line=line,
+        code=code,
+        deployers=settings.deployers or principal_patterns(caller.arn),
+    )
+    Monitoring("monitoring", settings, place, api=api, gate=consent_gate, records=records)
+
+    pulumi.export("environment", settings.environment)
+    pulumi.export("masking", settings.masking)
+    pulumi.export("gateUrl", api.url)
+    pulumi.export("contentBucket", records.content.bucket)
+    pulumi.export("accessLogBucket", records.access_logs.bucket)
+    pulumi.export("evidenceBucket", records.evidence.bucket)
+    pulumi.export("contentKeyArn", records.content_key.arn)
+    pulumi.export("evidenceKeyArn", records.evidence_key.arn)
+    pulumi.export("identityKeyArn", ledger.identity_key.arn)
+    pulumi.export("ledgerTable", ledger.table.name)
+    pulumi.export("proxyServiceSid", line.service.sid)
+    pulumi.export("numbers", line.pool.numbers)
+    pulumi.export("functions", consent_gate.function_names)
+    deployed = declaration.locations(records, ledger, api, consent_gate)
+    pulumi.export("declaration", declaration.declare(settings.records, deployed))
+
+
+def main() -> None:
+    """Deploy the stack whose config the engine hands over; a mistake in it ends as one message."""
+    try:
+        settings = from_pulumi()
+        for caution in cautions(settings, dt.datetime.now(dt.UTC).date()):
+            pulumi.log.warn(caution)
+        deploy(settings)
+    except (SettingsError, PackageError) as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

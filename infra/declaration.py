@@ -1,0 +1,85 @@
+"""The reviewer's declaration: every record class, and for each place it lives in the rule that makes it expire.
+
+It is made of the same schedule and the same resources that are deployed, so it cannot say anything else than they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from parley.core.retention import Schedule, Store
+
+from infra.gate import ConsentGate, PublicApi
+from infra.ledger import TTL_ATTRIBUTE, ConsentLedger
+from infra.records import RecordStore
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One thing that holds records: its `system`, its name there, its key, and what enforces expiry.
+
+    `rule` is None where each class has a rule of its own, with the class as its id.
+    """
+
+    system: str
+    name: pulumi.Input[str]
+    key: pulumi.Input[str]
+    rule: str | None = None
+
+
+S3_MANAGED_KEY = "aws:sse-s3"
+
+
+def locations(
+    records: RecordStore, ledger: ConsentLedger, api: PublicApi, gate: ConsentGate
+) -> dict[Store, tuple[Location, ...]]:
+    """Return what stands for each store of the schedule in this deployment.
+
+    Twilio is not among them: what it keeps is bounded by `twilioCopyDays`, but no rule of Twilio's own enforces it.
+    """
+    evidence, operations = records.evidence_key.arn, records.operations_key.arn
+    functions = gate.functions.values()
+    return {
+        Store.CONTENT: (Location("s3", records.content.bucket, records.content_key.arn),),
+        Store.EVIDENCE: (Location("s3", records.evidence.bucket, evidence),),
+        Store.ACCESS_LOGS: (Location("s3", records.access_logs.bucket, S3_MANAGED_KEY),),
+        Store.LEDGER: (Location("dynamodb", ledger.table.name, evidence, TTL_ATTRIBUTE),),
+        Store.GATEWAY_LOGS: (Location("logs", api.log_group.name, operations, "retentionInDays"),),
+        Store.FUNCTION_LOGS: tuple(
+            Location("logs", f.log_group.name, operations, "retentionInDays") for f in functions
+        ),
+        Store.DEAD_LETTERS: tuple(
+            Location("sqs", f.dead_letters.url, operations, "messageRetentionPeriod") for f in functions
+        ),
+    }
+
+
+def declare(schedule: Schedule, deployed: Mapping[Store, Sequence[Location]]) -> list[dict[str, Any]]:
+    """Return one entry for each record class of the schedule, sorted by class."""
+    return [
+        {
+            "class": str(record_class),
+            "purposes": list(retention.purposes),
+            "basis": str(retention.basis),
+            "why": retention.why,
+            "keepDays": retention.keep_days,
+            "twilioCopyDays": retention.twilio_copy_days,
+            "lock": str(retention.lock),
+            "hold": retention.hold,
+            "stores": [
+                {
+                    "system": location.system,
+                    "name": location.name,
+                    "rule": location.rule or str(record_class),
+                    "days": retention.days_in(store),
+                    "key": location.key,
+                }
+                for store in retention.stores
+                for location in deployed.get(store, ())
+            ],
+        }
+        for record_class, retention in sorted(schedule.retentions.items())
+    ]

@@ -1,0 +1,449 @@
+"""The gate: the public API that Twilio and the application call, and the functions that decide behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+from parley.core.retention import RecordClass
+from parley.env import to_environment
+
+from infra import documents
+from infra.documents import FunctionReach, Place
+from infra.ledger import ConsentLedger
+from infra.masking import CALLBACK, INTERCEPT, OUT_OF_SESSION, MaskedLine
+from infra.options import component
+from infra.records import RecordStore
+from infra.settings import Settings
+
+RUNTIME = "python3.13"
+ARCHITECTURE = "arm64"
+LIVE = "live"
+SECONDS_A_DAY = 86_400
+
+_READ = ("dynamodb:GetItem", "dynamodb:Query")
+# A transaction needs the permission of each of its parts. Nothing may delete: rows leave by their time to live.
+_WRITE = (*_READ, "dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of the API: `POST /v1/sessions`. First-party callers sign with IAM, Twilio with its auth token."""
+
+    method: str
+    path: str
+
+    @property
+    def key(self) -> str:
+        """The route key of API Gateway."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def authorization(self) -> str:
+        """How API Gateway checks the caller.
+
+        Twilio signs the body with its auth token, which no authorizer of an HTTP API gets to see; so these routes are
+        open here, and the handler checks X-Twilio-Signature before it does anything else.
+        """
+        return "NONE" if self.path.startswith("/twilio/") else "AWS_IAM"
+
+    @property
+    def source(self) -> str:
+        """The end of the ARN that API Gateway calls a function as: any stage, this method, this path."""
+        segments = ["*" if segment.startswith("{") else segment for segment in self.path.split("/")]
+        return f"/*/{self.method}{'/'.join(segments)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function of the gate. `timeout` is in seconds; the actions are those it needs of the ledger and its index."""
+
+    name: str
+    entry: str
+    timeout: int
+    table: tuple[str, ...]
+    index: tuple[str, ...] = ()
+    routes: tuple[Route, ...] = ()
+
+
+HANDLERS = (
+    # Twilio waits 15 s for a webhook and then connects: a function must have failed by then.
+    Handler("intercept", "parley.handlers.intercept.handle", 8, _WRITE, routes=(Route("POST", INTERCEPT),)),
+    Handler(
+        "out-of-session", "parley.handlers.out_of_session.handle", 8, _WRITE, routes=(Route("POST", OUT_OF_SESSION),)
+    ),
+    Handler("interaction", "parley.handlers.interaction.handle", 8, _WRITE, routes=(Route("POST", CALLBACK),)),
+    # API Gateway waits 30 s.
+    Handler(
+        "consents",
+        "parley.handlers.consents.handle",
+        29,
+        _WRITE,
+        routes=(Route("POST", "/v1/consents"), Route("GET", "/v1/consents/{party}")),
+    ),
+    Handler(
+        "sessions",
+        "parley.handlers.sessions.handle",
+        29,
+        _WRITE,
+        routes=(
+            Route("POST", "/v1/sessions"),
+            Route("GET", "/v1/sessions/{id}"),
+            Route("DELETE", "/v1/sessions/{id}"),
+        ),
+    ),
+    # Started every minute, so one run must be over when the next begins.
+    Handler("reconcile", "parley.handlers.reconcile.handle", 55, _WRITE, index=("dynamodb:Query",)),
+)
+
+
+def deployed_name(settings: Settings, handler: str) -> str:
+    """Return the name of a function and of its role: key policies name the role before it exists."""
+    return f"{settings.prefix}-{handler}"
+
+
+def role_names(settings: Settings) -> list[str]:
+    """Return the names of all roles that functions run under."""
+    return [deployed_name(settings, handler.name) for handler in HANDLERS]
+
+
+def log_group_names(settings: Settings) -> list[str]:
+    """Return the name of the API's log group and the pattern of those of the functions."""
+    return [f"/aws/lambda/{settings.prefix}-*", _api_log_group(settings)]
+
+
+def _api_log_group(settings: Settings) -> str:
+    # Under this prefix AWS needs no growing resource policy to deliver logs.
+    return f"/aws/vendedlogs/{settings.prefix}-api"
+
+
+# What an access log line may hold: nothing of the path, the query or the caller, where a phone number could stand.
+ACCESS_LOG_FORMAT = json.dumps(
+    {
+        "requestId": "$context.requestId",
+        "time": "$context.requestTime",
+        "route": "$context.routeKey",
+        "status": "$context.status",
+        "latency": "$context.responseLatency",
+        "functionStatus": "$context.integration.status",
+        "functionLatency": "$context.integrationLatency",
+    },
+    separators=(",", ":"),
+)
+
+
+class PublicApi(pulumi.ComponentResource):
+    """The address of the gate: an HTTP API with limits and access logs. It is made first, for the webhooks to point at.
+
+    `url` has no slash at its end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        *,
+        log_key: aws.kms.Key,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("parley:infra:PublicApi", name, {}, component(settings, "operations", opts))
+        child = pulumi.ResourceOptions(parent=self)
+        self.api = aws.apigatewayv2.Api(
+            "api", protocol_type="HTTP", description=f"{settings.prefix}: the consent gate", opts=child
+        )
+        self.log_group = aws.cloudwatch.LogGroup(
+            "api",
+            name=_api_log_group(settings),
+            retention_in_days=settings.records.days(RecordClass.ACCESS_LOGS),
+            kms_key_id=log_key.arn,
+            opts=child,
+        )
+        self.stage = aws.apigatewayv2.Stage(
+            "api",
+            api_id=self.api.id,
+            name="$default",
+            auto_deploy=True,
+            access_log_settings={"destination_arn": self.log_group.arn, "format": ACCESS_LOG_FORMAT},
+            default_route_settings={
+                "throttling_rate_limit": settings.throttle.rate_per_second,
+                "throttling_burst_limit": settings.throttle.burst,
+            },
+            opts=child,
+        )
+        self.url = self.api.api_endpoint.apply(lambda url: url.rstrip("/"))
+        self.register_outputs({"url": self.url})
+
+
+@dataclass(frozen=True, slots=True)
+class GateFunction:
+    """A deployed function with what belongs to it."""
+
+    handler: Handler
+    function: aws.lambda_.Function
+    alias: aws.lambda_.Alias
+    log_group: aws.cloudwatch.LogGroup
+    dead_letters: aws.sqs.Queue
+
+
+class ConsentGate(pulumi.ComponentResource):
+    """The functions that open sessions, judge every interaction and close what lost its consent.
+
+    Each has a role, a log group and a dead-letter queue of its own. Callers reach a published version through the
+    alias `live`, so that no request ever meets new code with old configuration. `code` is the path of the
+    functions' zip; `deployers` are the principals that may read the Twilio secret beside the functions.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        place: Place,
+        *,
+        api: PublicApi,
+        records: RecordStore,
+        ledger: ConsentLedger,
+        line: MaskedLine,
+        code: str,
+        deployers: Sequence[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("parley:infra:ConsentGate", name, {}, component(settings, "operations", opts))
+        self._settings = settings
+        self._place = place
+        self._records = records
+        self._ledger = ledger
+        self._code = pulumi.FileArchive(code)
+        self.secret = self._secret(deployers)
+        self._environment: Mapping[str, pulumi.Input[str]] = to_environment(
+            environment=settings.environment,
+            ledger_table=ledger.table.name,
+            identity_key=ledger.identity_key.arn,
+            twilio_secret=self.secret.arn,
+            twilio_account_sid=settings.twilio.account_sid,
+            proxy_service_sid=line.service.sid,
+            public_url=api.url,
+            controller=settings.controller,
+            session=settings.session,
+            consent=settings.consent,
+            channels=settings.channels,
+            keep_days=settings.records.keep_days(),
+            twilio_endpoint=settings.twilio.endpoint,
+        )
+        self.functions = {handler.name: self._function(handler) for handler in HANDLERS}
+        for function in self.functions.values():
+            self._route(api, function)
+        self._schedule(self.functions["reconcile"])
+        self.register_outputs({"functions": self.function_names})
+
+    @property
+    def function_names(self) -> dict[str, pulumi.Output[str]]:
+        """The deployed name of every function, by its logical name."""
+        return {name: function.function.name for name, function in self.functions.items()}
+
+    @property
+    def _child(self) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self)
+
+    def _secret(self, deployers: Sequence[str]) -> aws.secretsmanager.Secret:
+        """Make the secret with the Twilio credentials, the only place where functions find them."""
+        settings = self._settings
+        twilio = settings.twilio
+        secret = aws.secretsmanager.Secret(
+            "twilio",
+            description=f"{settings.prefix}: Twilio API key and auth tokens",
+            kms_key_id=self._records.operations_key.arn,
+            # Without a window a stack that is taken down and made again finds its name free.
+            recovery_window_in_days=30 if settings.protection.retain else 0,
+            opts=self._child,
+        )
+        policy = aws.secretsmanager.SecretPolicy(
+            "twilio",
+            secret_arn=secret.arn,
+            block_public_policy=True,
+            policy=secret.arn.apply(
+                lambda arn: documents.secret(self._place, arn, role_names(settings), list(deployers))
+            ),
+            opts=self._child,
+        )
+        tokens = [twilio.auth_token, *([twilio.auth_token_secondary] if twilio.auth_token_secondary else [])]
+        aws.secretsmanager.SecretVersion(
+            "twilio",
+            secret_id=secret.id,
+            secret_string=pulumi.Output.secret(
+                json.dumps(
+                    {
+                        "api_key": twilio.api_key,
+                        "api_secret": twilio.api_secret.value,
+                        "auth_tokens": [token.value for token in tokens],
+                    }
+                )
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
+        )
+        return secret
+
+    def _function(self, handler: Handler) -> GateFunction:
+        settings, records, ledger = self._settings, self._records, self._ledger
+        name = deployed_name(settings, handler.name)
+        log_group = aws.cloudwatch.LogGroup(
+            handler.name,
+            name=f"/aws/lambda/{name}",
+            retention_in_days=settings.records.days(RecordClass.OPERATIONAL_LOGS),
+            kms_key_id=records.operations_key.arn,
+            opts=self._child,
+        )
+        dead_letters = aws.sqs.Queue(
+            handler.name,
+            kms_master_key_id=records.operations_key.arn,
+            message_retention_seconds=settings.records.days(RecordClass.DEAD_LETTERS) * SECONDS_A_DAY,
+            opts=self._child,
+        )
+        aws.sqs.QueuePolicy(
+            handler.name,
+            queue_url=dead_letters.url,
+            policy=dead_letters.arn.apply(lambda arn: documents.queue(self._place, arn)),
+            opts=self._child,
+        )
+        role = aws.iam.Role(
+            handler.name,
+            name=name,
+            description=f"{settings.prefix}: runs {handler.entry}",
+            assume_role_policy=documents.assume_by_lambda(),
+            permissions_boundary=settings.permissions_boundary,
+            opts=self._child,
+        )
+        permissions = aws.iam.RolePolicy(
+            handler.name,
+            role=role.name,
+            policy=pulumi.Output.all(
+                log_group=log_group.arn,
+                dead_letters=dead_letters.arn,
+                operations_key=records.operations_key.arn,
+                table=ledger.table.arn,
+                evidence_key=records.evidence_key.arn,
+                secret=self.secret.arn,
+                identity_key=ledger.identity_key.arn,
+            ).apply(
+                lambda arns: documents.function_role(
+                    self._place,
+                    FunctionReach(
+                        function=self._place.arn("lambda", f"function:{name}"),
+                        table_actions=handler.table,
+                        index_actions=handler.index,
+                        **arns,
+                    ),
+                )
+            ),
+            opts=self._child,
+        )
+        function = aws.lambda_.Function(
+            handler.name,
+            name=name,
+            description=f"{settings.prefix}: {handler.entry}",
+            runtime=RUNTIME,
+            architectures=[ARCHITECTURE],
+            handler=handler.entry,
+            code=self._code,
+            role=role.arn,
+            timeout=handler.timeout,
+            memory_size=settings.functions.memory_megabytes,
+            # Unset means the account's shared pool; the reconciler never needs a second run beside the first.
+            reserved_concurrent_executions=1
+            if not handler.routes and settings.functions.reserved_concurrency
+            else settings.functions.reserved_concurrency,
+            kms_key_arn=records.operations_key.arn,
+            environment={"variables": self._environment},
+            dead_letter_config={"target_arn": dead_letters.arn},
+            logging_config={
+                "log_format": "JSON",
+                "log_group": log_group.name,
+                "application_log_level": settings.functions.log_level,
+                "system_log_level": "WARN",
+            },
+            publish=True,
+            # Lambda tries the role when the function is made.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[permissions]),
+        )
+        alias = aws.lambda_.Alias(
+            handler.name,
+            name=LIVE,
+            description="What callers reach",
+            function_name=function.name,
+            function_version=function.version,
+            opts=self._child,
+        )
+        return GateFunction(handler, function, alias, log_group, dead_letters)
+
+    def _route(self, api: PublicApi, deployed: GateFunction) -> None:
+        handler = deployed.handler
+        if not handler.routes:
+            return
+        integration = aws.apigatewayv2.Integration(
+            handler.name,
+            api_id=api.api.id,
+            integration_type="AWS_PROXY",
+            integration_uri=deployed.alias.arn,
+            integration_method="POST",
+            payload_format_version="2.0",
+            # A little longer than the function itself, which then tells its own failure.
+            timeout_milliseconds=(handler.timeout + 1) * 1000,
+            opts=self._child,
+        )
+        for route in handler.routes:
+            logical = f"{route.method.lower()}{route.path.replace('/', '-').replace('{', '').replace('}', '')}"
+            allowed = aws.lambda_.Permission(
+                logical,
+                action="lambda:InvokeFunction",
+                principal="apigateway.amazonaws.com",
+                function=deployed.function.name,
+                qualifier=deployed.alias.name,
+                source_arn=pulumi.Output.concat(api.api.execution_arn, route.source),
+                opts=self._child,
+            )
+            aws.apigatewayv2.Route(
+                logical,
+                api_id=api.api.id,
+                route_key=route.key,
+                authorization_type=route.authorization,
+                target=pulumi.Output.concat("integrations/", integration.id),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
+            )
+
+    def _schedule(self, reconcile: GateFunction) -> None:
+        """Start the reconciler every minute: the third line, after the session and the intercept."""
+        settings = self._settings
+        group = aws.scheduler.ScheduleGroup("gate", name=settings.prefix, opts=self._child)
+        role = aws.iam.Role(
+            "schedule",
+            name=deployed_name(settings, "schedule"),
+            description=f"{settings.prefix}: starts the reconciler",
+            assume_role_policy=documents.assume_by_scheduler(self._place, settings.prefix),
+            permissions_boundary=settings.permissions_boundary,
+            opts=self._child,
+        )
+        permissions = aws.iam.RolePolicy(
+            "schedule",
+            role=role.name,
+            policy=pulumi.Output.all(
+                reconcile.alias.arn, reconcile.dead_letters.arn, self._records.operations_key.arn
+            ).apply(lambda arns: documents.schedule_role(self._place, *arns)),
+            opts=self._child,
+        )
+        aws.scheduler.Schedule(
+            "reconcile",
+            group_name=group.name,
+            description="Compare open sessions with the ledger",
+            schedule_expression="rate(1 minute)",
+            flexible_time_window={"mode": "OFF"},
+            target={
+                "arn": reconcile.alias.arn,
+                "role_arn": role.arn,
+                "dead_letter_config": {"arn": reconcile.dead_letters.arn},
+                # The next minute brings the next run, so an old one is worth nothing.
+                "retry_policy": {"maximum_event_age_in_seconds": 60, "maximum_retry_attempts": 1},
+            },
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[permissions]),
+        )
