@@ -121,9 +121,10 @@ class NumberPool(Resource[Account]):
                 f"{id_!r} is no number pool: import it by its service's SID, KS and 32 hexadecimal digits"
             )
         found = ctx.pool(service_sid)
-        mine = _bought(state or {})
         live = {number.sid: number for number in found or []}
-        mine = {sid: key for sid, key in mine.items() if sid in live or ctx.owned(sid)}
+        mine = _bought(state or {})
+        there = live.keys() | pool_checks.owned_sids(ctx, mine.keys() - live.keys())
+        mine = {sid: key for sid, key in mine.items() if sid in there}
         if found is None and not mine:
             return None
         if inputs is None:

@@ -36,11 +36,11 @@ def order_problems(orders: Any) -> Iterator[CheckFailure]:
             continue
         path = f"buy[{index}]"
         country, area = order["country"], order.get("areaCode")
-        if not (len(country) == 2 and country.isascii() and country.isupper()):
-            yield CheckFailure(f"{path}.country", "has to be two capital letters as in ISO 3166-1, such as US or GB")
         if order["count"] < 1:
             yield CheckFailure(f"{path}.count", f"is {order['count']}; leave the entry out to buy none")
-        if area is not None and country not in {"US", "CA"}:
+        if not (len(country) == 2 and country.isascii() and country.isupper()):
+            yield CheckFailure(f"{path}.country", "has to be two capital letters as in ISO 3166-1, such as US or GB")
+        elif area is not None and country not in {"US", "CA"}:
             yield CheckFailure(f"{path}.areaCode", "exists in US and CA only; leave it out")
         elif area is not None and not (len(area) == 3 and area.isascii() and area.isdigit()):
             yield CheckFailure(f"{path}.areaCode", "has to be three digits, such as 212")
@@ -79,7 +79,7 @@ def to_sids(account: Account | None, given: Properties, old_inputs: Mapping[str,
         if any(entry.startswith("+") for entry in asked):
             raise ProviderError("the provider is not configured yet to look phone numbers up: give their PN… SIDs")
         return []
-    sids = {sid: sid for sid in settled} | _owned(account, asked)
+    sids = {sid: sid for sid in settled} | owned_sids(account, asked)
     failures = []
     for name in SETS:
         known = dict(_entries(given[name]))
@@ -97,7 +97,7 @@ def to_sids(account: Account | None, given: Properties, old_inputs: Mapping[str,
     return failures
 
 
-def _owned(account: Account, asked: set[str]) -> dict[str, str]:
+def owned_sids(account: Account, asked: set[str]) -> dict[str, str]:
     """Return the SIDs of those of the numbers, given by SID or in E.164, that the account owns."""
     if len(asked) > LOOKUPS:
         own = list(account.owned_numbers())

@@ -14,31 +14,12 @@ from requests.adapters import BaseAdapter
 from infra.twilio import transport
 from infra.twilio.client import Account, TwilioError, mask, without_numbers
 from infra.twilio.transport import Clock, InterruptedWaitError, Pace
+from tests.infra.twilio_stack import FakeClock
 
 ACCOUNT = "AC" + "a" * 32
 SERVICE = "KS" + "b" * 32
 NUMBER = "PN" + "c" * 32
 ENDPOINT = "http://127.0.0.1:9"
-
-
-class FakeClock(Clock):
-    """A clock that moves only when somebody waits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.time = 100.0
-        self.waits: list[float] = []
-
-    def now(self) -> float:
-        """Return the fake time."""
-        return self.time
-
-    def wait(self, seconds: float) -> None:
-        """Move on by `seconds` at once."""
-        super().wait(0)
-        if seconds > 0:
-            self.waits.append(seconds)
-            self.time += seconds
 
 
 class Script(BaseAdapter):
