@@ -337,7 +337,7 @@ def _records(root: Section, channels: tuple[str, ...], environment: Environment,
             way_out = problem.way_out
             if problem.key.endswith(".lock") and environment == "prod" and not compliance_lock:
                 way_out += f" with {NAMESPACE}:protection.complianceLockCannotBeUndone: true"
-            root.problems.append(Problem(redacted(problem.key), redacted(problem.reason), way_out))
+            root.problems.append(Problem(redacted(problem.key), redacted(problem.reason), redacted(way_out)))
         return Schedule({})
 
 

@@ -1,0 +1,346 @@
+"""Settings: what a stack may declare, and the one message that tells everything that is wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from parley.core.retention import Problem
+
+from infra.section import redacted, shown
+from infra.settings import ENVIRONMENTS, SECRET_KEYS, SettingsError, cautions, from_pulumi, load
+from tests.infra import stacks
+
+KEYS = tuple(yaml.safe_load((stacks.PROJECT / "Pulumi.yaml").read_text())["config"])
+
+
+def problems(environment: str = "dev", /, **changed: Any) -> dict[str, str]:
+    """Return what is wrong with a filled-in stack after these changes, by key; None takes a key away."""
+    config = {key: value for key, value in (stacks.filled(environment) | changed).items() if value is not None}
+    with pytest.raises(SettingsError) as caught:
+        load(config)
+    return {problem.key: f"{problem.reason}; {problem.way_out}" for problem in caught.value.problems}
+
+
+class TestCommittedStacks:
+    """The four files in the repository."""
+
+    @pytest.mark.parametrize("environment", ENVIRONMENTS)
+    def test_filled_in_stack_loads(self, environment: str) -> None:
+        """A committed stack with its placeholders filled in is right as it is."""
+        settings = load(stacks.filled(environment), stack=environment)
+        assert (settings.environment, settings.prefix) == (environment, f"parley-{environment}")
+
+    @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+    def test_placeholders_are_refused(self, environment: str) -> None:
+        """A placeholder that was left in is named with its key, and the message says what to put there."""
+        with pytest.raises(SettingsError) as caught:
+            load(stacks.committed(environment) | stacks.SECRETS, stack=environment)
+        left = {problem.key for problem in caught.value.problems if "placeholder" in problem.reason}
+        assert {"parley:twilioAccountSid", "parley:twilioApiKey", "parley:numbers.adopt[0]"} <= left
+        assert all(problem.way_out.startswith("put ") for problem in caught.value.problems if problem.key in left)
+
+    @pytest.mark.parametrize("environment", ENVIRONMENTS)
+    def test_no_secret_is_committed(self, environment: str) -> None:
+        """The committed files hold no secret key, not even an encrypted one."""
+        assert SECRET_KEYS.isdisjoint(stacks.committed(environment))
+
+    @pytest.mark.parametrize("environment", ENVIRONMENTS)
+    def test_only_keys_of_the_schema(self, environment: str) -> None:
+        """Every key of a stack is described in Pulumi.yaml."""
+        assert set(stacks.committed(environment)) <= set(KEYS)
+
+    def test_environments_differ_where_they_must(self) -> None:
+        """Data outlives the stack in staging and prod only, and only prod may lock for good."""
+        loaded = {environment: load(stacks.filled(environment)) for environment in ENVIRONMENTS}
+        assert {e: s.protection.retain for e, s in loaded.items()} == {
+            "local": False,
+            "dev": False,
+            "staging": True,
+            "prod": True,
+        }
+        assert {e: s.records.lock()[0] for e, s in loaded.items()} == {
+            "local": "none",
+            "dev": "none",
+            "staging": "governance",
+            "prod": "compliance",
+        }
+        assert {e: s.protection.key_window_days for e, s in loaded.items()} == {
+            "local": 7,
+            "dev": 7,
+            "staging": 30,
+            "prod": 30,
+        }
+
+    def test_compliance_lock_asks_for_a_decision(self) -> None:
+        """The committed prod stack deploys nothing until somebody says that the lock cannot be undone."""
+        protection = stacks.filled("prod")["protection"] | {"complianceLockCannotBeUndone": False}
+        found = problems("prod", protection=protection)
+        assert set(found) == {"parley:records.consent-evidence.lock", "parley:records.erasure-proofs.lock"}
+        assert all("parley:protection.complianceLockCannotBeUndone: true" in text for text in found.values())
+
+
+class TestSchema:
+    """Pulumi.yaml describes what `load` reads, and nothing else."""
+
+    def test_every_key_is_described(self) -> None:
+        """Each key has a type, a default that means "not set", and a description."""
+        schema = yaml.safe_load((stacks.PROJECT / "Pulumi.yaml").read_text())["config"]
+        ours = {key: value for key, value in schema.items() if ":" not in key}
+        assert {key for key, value in ours.items() if not (value["type"] and len(value["description"]) > 20)} == set()
+        assert {key: v["default"] for key, v in ours.items() if v["default"] not in ("", "proxy", {}, [])} == {}
+
+    def test_schema_and_loader_know_the_same_keys(self) -> None:
+        """The keys that an unknown one is told against are those of the project file."""
+        found = problems(zzzzzz=1)["parley:zzzzzz"]
+        known = set(re.split(r", ", found.partition("known are ")[2]))
+        assert known == {key for key in KEYS if ":" not in key}
+
+
+class TestMessages:
+    """An error is product: the key, what is wrong, the way out; nothing secret."""
+
+    def test_all_problems_come_at_once(self) -> None:
+        """Mistakes in five places come as one error that counts and lists them."""
+        with pytest.raises(
+            SettingsError, match=r"^the stack's config has 5 problems; nothing was changed:\n"
+        ) as caught:
+            load(
+                stacks.filled("dev")
+                | {
+                    "masking": "proxi",
+                    "session": {"ttl": 5},
+                    "channels": ["voice", "smoke"],
+                    "throttle": {"ratePerSecond": "fast"},
+                    "twilioEndpoint": "https://twilio.example",
+                }
+            )
+        assert len(str(caught.value).splitlines()) == 6
+
+    def test_unknown_key_is_told_with_the_one_meant(self) -> None:
+        """A misspelt key at any depth names the key that is closest."""
+        assert "did you mean 'masking'?" in problems(maskin="proxy")["parley:maskin"]
+        session = {"ttl": 3600, "mod": "voice-only"}
+        assert "did you mean 'mode'?" in problems(session=session)["parley:session.mod"]
+
+    @pytest.mark.parametrize(
+        ("changed", "key", "said"),
+        [
+            ({"environment": None}, "environment", "is missing; set one of local, dev, staging, prod"),
+            ({"environment": "production"}, "environment", "is 'production', not one of local, dev, staging, prod"),
+            ({"masking": "direct"}, "masking", "does not deploy yet; use proxy"),
+            ({"masking": 7}, "masking", "is 7, not one of proxy, direct; choose one of them"),
+            ({"controller": None}, "controller", "is missing; declare it in the stack's file"),
+            ({"controller": "Acme"}, "controller", "is a text, not a mapping"),
+            ({"controller": {}}, "controller.name", "is missing; set a text, for example Acme Rides Ltd"),
+            ({"legalReview": {"reviewer": "J. Doe", "date": "soon"}}, "legalReview.date", "is 'soon', not a date"),
+            ({"legalReview": {"reviewer": "J. Doe"}}, "legalReview.date", "is missing; set a date"),
+            ({"channels": []}, "channels", "is missing; set a list of some of"),
+            ({"channels": "voice"}, "channels", "is a text, not a list"),
+            ({"channels": ["voice", "voice", "sms"]}, "channels", "names voice twice"),
+            ({"channels": ["voice", "sms", "smss"]}, "channels[2]", "did you mean 'sms'?"),
+            ({"sector": "bank"}, "sector", "is 'bank', not one of none, pci"),
+            ({"numbers": {"adopt": []}}, "numbers.adopt", "a pool without numbers masks nobody"),
+            (
+                {"numbers": {"adopt": ["+12125550140"]}},
+                "numbers.adopt[0]",
+                "is a text of 12 characters, not a number's",
+            ),
+            (
+                {"numbers": {"adopt": [stacks.sid("PN")], "reserved": [stacks.sid("PN", 2)]}},
+                "numbers.reserved",
+                "add them",
+            ),
+            ({"numbers": {"buy": ["one"]}}, "numbers.buy[0]", "is a text, not a mapping"),
+            (
+                {"numbers": {"buy": [{"country": "usa"}]}},
+                "numbers.buy[0].country",
+                "not a country code of two capitals",
+            ),
+            ({"numbers": {"buy": [{"country": "US", "count": 0}]}}, "numbers.buy[0].count", "from 1 to 500"),
+            ({"session": {"ttl": 0}}, "session.ttl", "is 0, not a whole number of seconds from 60 to 2592000"),
+            ({"session": {"ttl": "3600"}}, "session.ttl", "write it without quotes"),
+            ({"session": {"ttl": True}}, "session.ttl", "not a whole number"),
+            ({"session": {"ttl": 604_801}}, "session.ttl", "longer than session-map is kept (7 days)"),
+            ({"consent": {"methods": ["telepathy"]}}, "consent.methods[0]", "is 'telepathy', not one of contract"),
+            ({"consent": {}}, "consent.methods", "is missing; set a list of some of contract"),
+            ({"records": None}, "records.messages", "is missing, and a stack with voice, sms makes such records"),
+            ({"records": "all"}, "records", "is not a mapping"),
+            ({"protection": None}, "protection", "is missing"),
+            ({"protection": {"retain": "no"}}, "protection.retain", "is 'no', neither true nor false"),
+            ({"throttle": {"ratePerSecond": 9, "burst": 3}}, "throttle.burst", "is under ratePerSecond"),
+            ({"functions": {"memoryMegabytes": 64}}, "functions.memoryMegabytes", "from 128 to 10240"),
+            ({"functions": {"logLevel": "LOUD"}}, "functions.logLevel", "not one of DEBUG, INFO, WARN, ERROR"),
+            ({"alarms": {"interceptMilliseconds": 20_000}}, "alarms.interceptMilliseconds", "from 50 to 10000"),
+            ({"alarmEmail": "me"}, "alarmEmail", "is 'me', not an e-mail address"),
+            ({"permissionsBoundary": "boundary"}, "permissionsBoundary", "not the ARN of an IAM policy"),
+            ({"deployers": ["me"]}, "deployers[0]", "not the ARN of an IAM role or user"),
+            ({"tags": {"team": 5}}, "tags.team", "is a number, not a text"),
+            ({"twilioAccountSid": "AC1"}, "twilioAccountSid", "is 'AC1', not an account SID"),
+            ({"twilioApiKey": None}, "twilioApiKey", "is missing; set an API key SID"),
+            ({"twilioAuthToken": None}, "twilioAuthToken", "`pulumi config set --secret parley:twilioAuthToken`"),
+            ({"twilioAuthToken": " "}, "twilioAuthToken", "holds no secret"),
+            ({"twilioEndpoint": "http://192.0.2.1:80"}, "twilioEndpoint", "is not a loopback address"),
+            ({"twilioEndpoint": "http://[::1"}, "twilioEndpoint", "is not a loopback address"),
+        ],
+    )
+    def test_each_mistake_names_its_key_and_the_way_out(self, changed: dict[str, Any], key: str, said: str) -> None:
+        """Each kind of mistake is told under its own key."""
+        assert said in problems(**changed)[f"parley:{key}"]
+
+    @pytest.mark.parametrize("environment", ["staging", "prod"])
+    @pytest.mark.parametrize(("key", "value"), [("deletionProtection", False), ("retain", False), ("keyWindowDays", 7)])
+    def test_protection_cannot_be_loosened(self, environment: str, key: str, value: object) -> None:
+        """Staging and prod refuse every setting under which data could go by mistake."""
+        protection = stacks.filled(environment)["protection"] | {key: value}
+        assert set(problems(environment, protection=protection)) == {f"parley:protection.{key}"}
+
+    @pytest.mark.parametrize("environment", ["staging", "prod"])
+    def test_stand_in_of_twilio_is_refused_where_people_are(self, environment: str) -> None:
+        """Staging and prod talk to Twilio itself, whatever the address."""
+        found = problems(environment, twilioEndpoint="http://127.0.0.1:4010")
+        assert "remove it" in found["parley:twilioEndpoint"]
+
+    def test_local_needs_the_stand_in(self) -> None:
+        """A local stack without its stand-in's address is told how to start it, and never reaches Twilio."""
+        assert "parley local up" in problems("local", twilioEndpoint=None)["parley:twilioEndpoint"]
+
+    def test_environment_of_another_stack(self) -> None:
+        """The stack called prod cannot be deployed with the config of dev."""
+        with pytest.raises(SettingsError, match="is dev, but the stack is called prod"):
+            load(stacks.filled("dev"), stack="prod")
+
+    def test_stack_name_must_fit_into_names(self) -> None:
+        """A stack name that no bucket can carry is refused before anything is made."""
+        with pytest.raises(SettingsError, match="lower-case letters, digits and hyphens"):
+            load(stacks.filled("dev"), stack="My_Stack")
+
+    def test_secret_in_clear_is_refused_without_being_shown(self) -> None:
+        """A secret that was stored unencrypted is named, never shown, and has to be made anew."""
+        with pytest.raises(SettingsError, match="parley:twilioAuthToken: is stored in clear text") as caught:
+            load(stacks.filled("dev"), stored_in_clear={"twilioAuthToken", "environment"})
+        assert stacks.SECRETS["twilioAuthToken"] not in str(caught.value)
+
+    @pytest.mark.parametrize("key", ["environment", "masking", "alarmEmail", "twilioAccountSid", "records", "tags"])
+    @pytest.mark.parametrize("value", ["5f2c8e91a7d04b6399e1c3f80a2d7b64", "+12125550111", "+44 7700 900-123"])
+    def test_secret_or_number_in_the_wrong_key_is_not_shown(self, key: str, value: str) -> None:
+        """What could be a secret or a phone number is not repeated, whichever key it was put under."""
+        for wrong in (value, [value], {value: value}):
+            with pytest.raises(SettingsError) as caught:
+                load(stacks.filled("dev") | {key: wrong, "channels": [value]})
+            assert value not in str(caught.value)
+
+    def test_secrets_have_no_text(self) -> None:
+        """The settings can be printed: their secrets do not show."""
+        text = repr(load(stacks.filled("dev")))
+        assert [secret for secret in stacks.SECRETS.values() if secret in text] == []
+
+    @given(st.text(max_size=60))
+    def test_shown_never_shows_what_redaction_would_hide(self, text: str) -> None:
+        """A value is shown whole or not at all."""
+        assert shown(text) == repr(text) or text not in shown(text) or len(text) < 3
+        assert redacted(redacted(text)) == redacted(text)
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(KEYS)
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12) | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def spoiled(config: Any, place: list[int], value: Any) -> Any:
+    """Return the config with another value at one place, chosen by the indexes of its keys on the way down."""
+    if not place or not isinstance(config, dict) or not config:
+        return value
+    key = sorted(config)[place[0] % len(config)]
+    return config | {key: spoiled(config[key], place[1:], value)}
+
+
+class TestArbitraryInput:
+    """Whatever stands in a stack's file."""
+
+    @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=12), ANYTHING, max_size=8))
+    def test_any_config_gives_settings_or_one_error(self, config: dict[str, Any]) -> None:
+        """Arbitrary nested data never raises anything but SettingsError."""
+        with pytest.raises(SettingsError):
+            load(config)
+
+    @given(st.sampled_from(ENVIRONMENTS), st.lists(st.integers(0, 30), min_size=1, max_size=3), ANYTHING)
+    def test_one_spoiled_place_gives_settings_or_one_error(
+        self, environment: str, place: list[int], value: Any
+    ) -> None:
+        """A right config with anything at any one place loads or raises SettingsError that names a key."""
+        found: tuple[Problem, ...] = ()
+        try:
+            load(spoiled(stacks.filled(environment), place, value))
+        except SettingsError as error:
+            found = error.problems
+        assert all(problem.key.startswith("parley:") for problem in found)
+
+
+class TestCautions:
+    """What is allowed, but told at every deployment."""
+
+    TODAY = dt.date(2026, 11, 23)
+
+    def test_reviewed_stack_of_dev_has_none(self) -> None:
+        """With a fresh legal review and nothing unusual there is nothing to tell."""
+        settings = stacks.settings("dev", legalReview={"reviewer": "J. Doe", "date": "2026-01-31"})
+        assert cautions(settings, self.TODAY) == ()
+
+    def test_missing_review(self) -> None:
+        """A stack that nobody reviewed says so."""
+        assert "have counsel review" in cautions(stacks.settings("dev"), self.TODAY)[0]
+
+    def test_old_review(self) -> None:
+        """A review older than a year says so, with its date."""
+        settings = stacks.settings("dev", legalReview={"reviewer": "J. Doe", "date": dt.date(2025, 11, 22)})
+        assert "2025-11-22" in cautions(settings, self.TODAY)[0]
+
+    def test_alarms_that_nobody_reads(self) -> None:
+        """Prod without an alarm address says so."""
+        review = {"reviewer": "J. Doe", "date": "2026-01-31"}
+        assert "parley:alarmEmail" in cautions(stacks.settings("prod", legalReview=review), self.TODAY)[0]
+
+    def test_channels_that_proxy_does_not_connect(self) -> None:
+        """Declaring chat is allowed, with a word on what Proxy connects."""
+        settings = stacks.settings(
+            "dev", channels=["voice", "sms", "chat"], legalReview={"reviewer": "J. Doe", "date": "2026-01-31"}
+        )
+        assert "names chat" in cautions(settings, self.TODAY)[0]
+
+
+class TestFromPulumi:
+    """The shell that reads the engine's config."""
+
+    def test_config_of_the_engine_loads(self) -> None:
+        """Values as the engine hands them over, with the project's empty defaults, give the same settings."""
+        defaults: dict[str, Any] = {
+            "legalReview": {},
+            "tags": {},
+            "deployers": [],
+            "alarmEmail": "",
+            "twilioEndpoint": "",
+        }
+        seen = []
+        stacks.run(lambda: seen.append(from_pulumi()), defaults | stacks.filled("dev"), stack="dev")
+        assert seen == [load(stacks.filled("dev"), stack="dev")]
+
+    def test_broken_json_is_one_message(self) -> None:
+        """An object that is no JSON is told as a text that is no mapping."""
+        with pytest.raises(SettingsError, match="parley:session: is a text, not a mapping"):
+            stacks.run(from_pulumi, stacks.filled("dev") | {"session": "{ttl: 3600"}, stack="dev")
+
+    def test_secret_stored_in_clear_is_seen(self) -> None:
+        """A secret that the engine does not mark as one is refused."""
+        with pytest.raises(SettingsError, match="parley:twilioApiSecret: is stored in clear text"):
+            stacks.run(from_pulumi, stacks.filled("dev"), stack="dev", encrypted=SECRET_KEYS - {"twilioApiSecret"})
