@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 PROJECT = Path(__file__).resolve().parent.parent
 STACK = "local"
+# Everything that a local stack writes into its home: only this is ever removed, whatever PARLEY_HOME says.
+OURS = (
+    "cloud.*",
+    "ports.json",
+    f"Pulumi.{STACK}.yaml",
+    "configured",
+    "lost-its-state",
+    "made-by-demo",
+    "report.*",
+    "passphrase",
+    "state",
+    "pulumi",
+    "init-*",
+    "events-*",
+)
 
 
 def default_home() -> Path:
@@ -91,6 +109,24 @@ class Home:
     def demo_marker(self) -> Path:
         """Present when the stack in this folder was made by `parley demo`, which may then clear it away."""
         return self.path / "made-by-demo"
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the stack's outputs from its state file (none is secret); empty before the first deployment."""
+        try:
+            state = json.loads((self.path / "state/.pulumi/stacks/parley" / f"{STACK}.json").read_text())
+            resources = state["checkpoint"]["latest"]["resources"]
+            found: dict[str, Any] = next(r for r in resources if r["type"] == "pulumi:pulumi:Stack")["outputs"]
+        except (OSError, ValueError, KeyError, TypeError, StopIteration):
+            return {}
+        return found
+
+    def wipe(self) -> None:
+        """Remove what Parley has put into this folder, and the folder if nothing else is in it."""
+        for pattern in OURS:
+            for path in self.path.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def cloud(self) -> CloudInfo | None:
         """Return what is known of the running cloud, or None when none runs."""

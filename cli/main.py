@@ -56,6 +56,7 @@ def local_up(
 ) -> None:
     """Start the one-machine cloud and deploy the kit on it; what is up already is left as it is."""
     from cli.progress import resource_news  # noqa: PLC0415 - keeps `--help` quick
+    from cli.stack import status  # noqa: PLC0415 - keeps `--help` quick
 
     stack = _local_stack()
     with _working("starting the local cloud"):
@@ -63,11 +64,11 @@ def local_up(
     with _working("deploying") as update:
         result = stack.deploy(resource_news(update, "deploying"))
     if as_json:
-        print(json.dumps(stack.status(), indent=2))
+        print(json.dumps(status(stack.home), indent=2))
         return
     changes = ", ".join(f"{n} {op}" for op, n in sorted(result.changes.items()) if n)
     out.print(f"[green]up[/] in {result.duration:.1f} s: {changes}")
-    _print_status(stack.status())
+    _print_status(status(stack.home))
 
 
 @local_app.command("down", epilog="Example: parley local down --destroy")
@@ -99,11 +100,13 @@ def local_down(
 @local_app.command("status", epilog="Example: parley local status --json")
 def local_status(as_json: JsonFlag = False) -> None:
     """Show where the local stack listens, its throw-away credentials and its outputs."""
-    status = _local_stack(quiet=True).status()
+    from cli.stack import status  # noqa: PLC0415 - keeps `--help` quick
+
+    found = status(Home(default_home()))
     if as_json:
-        print(json.dumps(status, indent=2))
+        print(json.dumps(found, indent=2))
     else:
-        _print_status(status)
+        _print_status(found)
 
 
 @app.command(epilog="Example: parley demo --keep")
@@ -154,15 +157,13 @@ def report(
     """
     from cli import report as reports  # noqa: PLC0415 - boto3 is slow to import
 
-    stores = None
+    stores, environment = None, None
     if export is not None:
         outputs, offline = _exported_outputs(export), True
     elif stack == STACK:
-        local = _local_stack(quiet=True)
-        outputs = local.workspace().outputs()
-        environment = local.home.cloud().aws_environment()  # type: ignore[union-attr]  # workspace() has checked it
+        outputs, environment = _local_outputs()
     else:
-        outputs, environment = _stack_outputs(stack), None
+        outputs = _stack_outputs(stack)
     if not offline:
         stores = reports.LiveStores(reports.clients(environment), list(outputs.get("functions", {}).values()))
     made = reports.build(stack, outputs, stores)
@@ -237,6 +238,14 @@ def _print_status(status: dict[str, Any]) -> None:
         if isinstance(value, str):
             table.add_row(name, value)
     out.print(table)
+
+
+def _local_outputs() -> tuple[dict[str, Any], dict[str, str]]:
+    home = Home(default_home())
+    cloud = home.cloud()
+    if cloud is None:
+        raise UserError(f"no local cloud runs for {home.path}: start it with `parley local up`", CANNOT_TELL)
+    return home.outputs(), cloud.aws_environment()
 
 
 def _stack_outputs(stack: str) -> dict[str, Any]:

@@ -213,7 +213,8 @@ def to_markdown(report: Report) -> str:
 def clients(environment: Mapping[str, str] | None) -> Callable[[str], Any]:
     """Return a maker of boto3 clients: for the local cloud's `environment`, else for the ambient credentials."""
     if environment is None:
-        session, endpoint = boto3.Session(), None
+        session: Any = boto3.Session()  # the stubs know no service by a computed name
+        endpoint = None
     else:
         endpoint = environment["AWS_ENDPOINT_URL"]
         session = boto3.Session(

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -120,29 +119,9 @@ class LocalStack:
         stamp.write_text(digest)
 
     def wipe(self) -> None:
-        """Stop the cloud and remove everything of this home; there is no way back."""
+        """Stop the cloud and remove everything that Parley keeps in this home; there is no way back."""
         stop_cloud(self.home, self._say)
-        shutil.rmtree(self.home.path, ignore_errors=True)
-
-    def status(self) -> dict[str, Any]:
-        """Return what an outside tool needs to reach the local stack; addresses are null when it does not run."""
-        info = self.home.cloud()
-        outputs: dict[str, Any] = self.workspace().outputs() if info and self.home.stack_file.exists() else {}
-        return {
-            "running": info is not None,
-            "home": str(self.home.path),
-            "stack": STACK,
-            "aws_endpoint": info.aws_endpoint if info else None,
-            "aws_region": info.aws_region if info else None,
-            "aws_access_key_id": info.aws_access_key_id if info else None,
-            "aws_secret_access_key": info.aws_secret_access_key if info else None,
-            "twilio_endpoint": info.twilio_endpoint if info else None,
-            "twilio_account_sid": info.twilio_account_sid if info else None,
-            "twilio_auth_token": info.twilio_auth_token if info else None,
-            "gateway_url": outputs.get("gateUrl") or (info.gateway_url if info else None),
-            "outputs": outputs,
-            "pids": [info.pid, *(c.pid for c in psutil.Process(info.pid).children(recursive=True))] if info else [],
-        }
+        self.home.wipe()
 
     def memory_mib(self) -> float:
         """Return the resident memory of the whole local cloud, functions and all, in MiB."""
@@ -212,6 +191,27 @@ def stop_cloud(home: Home, say: Callable[[str], None] = lambda _: None) -> bool:
         say(f"the local cloud did not stop in {STOP_LIMIT:.0f} s and was killed; `parley local up` rebuilds it")
     home.cloud_json.unlink(missing_ok=True)
     return True
+
+
+def status(home: Home) -> dict[str, Any]:
+    """Return what an outside tool needs to reach the local stack; addresses are null when it does not run."""
+    info = home.cloud()
+    outputs = home.outputs()
+    return {
+        "running": info is not None,
+        "home": str(home.path),
+        "stack": STACK,
+        "aws_endpoint": info.aws_endpoint if info else None,
+        "aws_region": info.aws_region if info else None,
+        "aws_access_key_id": info.aws_access_key_id if info else None,
+        "aws_secret_access_key": info.aws_secret_access_key if info else None,
+        "twilio_endpoint": info.twilio_endpoint if info else None,
+        "twilio_account_sid": info.twilio_account_sid if info else None,
+        "twilio_auth_token": info.twilio_auth_token if info else None,
+        "gateway_url": outputs.get("gateUrl") or (info.gateway_url if info else None),
+        "outputs": outputs,
+        "pids": [info.pid, *(c.pid for c in psutil.Process(info.pid).children(recursive=True))] if info else [],
+    }
 
 
 @contextlib.contextmanager
