@@ -53,10 +53,7 @@ def assume(role_arn: str, session_name: str, *, service: str) -> SessionKeys:
 
     Raises RoleNotAssumableError.
     """
-    role = _role(role_arn)
-    asks = Question(Principal(ACCOUNT, service, service=service), "sts:AssumeRole", role_arn)
-    if role is None or not verdict(role.assume_role_policy_document, asks, name="trust policy").allowed:
-        raise RoleNotAssumableError(f"The role {role_arn} does not exist or cannot be assumed by {service}.")
+    require_trust(role_arn, service=service)
     session = sts_backends[ACCOUNT][_PARTITION].assume_role(
         region_name="us-east-1",
         role_session_name=session_name[:64],
@@ -66,6 +63,21 @@ def assume(role_arn: str, session_name: str, *, service: str) -> SessionKeys:
         external_id="",
     )
     return SessionKeys(session.access_key_id, session.secret_access_key, session.session_token)
+
+
+def require_trust(role_arn: str, *, service: str) -> None:
+    """Raise RoleNotAssumableError unless the role exists and its trust policy lets the service assume it."""
+    role = _role(role_arn)
+    asks = Question(Principal(ACCOUNT, service, service=service), "sts:AssumeRole", role_arn)
+    document = _text(role.assume_role_policy_document) if role else None
+    if not verdict(document, asks, name="trust policy").allowed:
+        raise RoleNotAssumableError(f"The role {role_arn} does not exist or cannot be assumed by {service}.")
+
+
+def session_of(role_arn: str, session_name: str) -> Principal:
+    """Return a role's session as policies see it, for what a service does in a role's name."""
+    name = role_arn.rpartition("/")[2]
+    return Principal(ACCOUNT, f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{session_name}", role_arn=role_arn)
 
 
 def secret_of(access_key: str, administrator: SessionKeys) -> SessionKeys | None:
