@@ -20,11 +20,12 @@ class Live:
 
     `inputs`: the inputs that would make it look so; None leaves them to the protocol layer, which merges what changed
     since the state was written into the old inputs (and on import takes the names in `Resource.inputs` from `state`).
-    `state`: all outputs as read.
+    `state`: all outputs as read. `id_`: the object's own id, where an import may be asked for by another one.
     """
 
     inputs: Properties | None
     state: Properties
+    id_: str | None = None
 
 
 class Resource(Generic[Context]):

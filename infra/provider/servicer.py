@@ -286,7 +286,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.ReadResponse()
         marks = _marks(request, resource)
         return provider_pb2.ReadResponse(
-            id=request.id,
+            id=live.id_ or request.id,
             properties=struct(live.state, marks),
             inputs=struct(_live_inputs(resource, live, inputs, state), marks),
         )
