@@ -39,7 +39,8 @@ def parse_moment(name: str, text: str) -> float:
 def within(moment: float | None, query: dict[str, str], name: str) -> bool:
     """Tell whether a moment passes v2010's filters `Name` (that day), `Name<` (on or before), `Name>` (on or after).
 
-    A plain date stands for the whole UTC day, as in the Calls and Messages lists.
+    A plain date stands for the whole UTC day, as in the Calls and Messages lists; so does midnight without an operator,
+    which is how the official package writes a date.
     """
     for operator in ("", "<", ">"):
         text = query.get(name + operator)
@@ -48,7 +49,7 @@ def within(moment: float | None, query: dict[str, str], name: str) -> bool:
         if moment is None:
             return False
         start = parse_moment(name + operator, text)
-        day = len(text) == len("2026-11-23")
+        day = "T" not in text or (operator == "" and start % 86400 == 0)
         end = start + 86400 if day else start + 1
         if operator == "" and not start <= moment < end:
             return False

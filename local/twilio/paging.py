@@ -36,7 +36,8 @@ class Page(Generic[Record]):
         newest_first: Sequence[Record] = sorted(records, key=lambda record: -record.seq)
         token = query.get("PageToken", "")
         if token:
-            self.start = next((i for i, r in enumerate(newest_first) if r.seq < _token(token)), len(newest_first))
+            last = _token(token)
+            self.start = next((i for i, r in enumerate(newest_first) if r.seq < last), len(newest_first))
         else:
             self.start = self.number * self.size
         self.records = newest_first[self.start : self.start + self.size]

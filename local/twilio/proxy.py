@@ -34,6 +34,8 @@ UNREPORTED_TTL: Final = 90 * 86400
 """TTL of a session where neither it nor its Service names one, in seconds (error page 80904)."""
 POOL_LIMITS: Final = {False: 500, True: 5000}
 """The most numbers in one Service, unreserved and reserved (https://www.twilio.com/docs/proxy/proxy-limits)."""
+PROXY_INTAKE: Final = "https://webhooks.twilio.com/v1"
+"""Where the numbers of a pool send calls and texts: Proxy's own webhooks, which have no life of their own here."""
 MAX_PARTICIPANTS: Final = 2
 MAX_NAME: Final = 191
 MAX_FRIENDLY_NAME: Final = 255
@@ -174,7 +176,7 @@ class Proxy:
             owned.sid, service.sid, service.account_sid, owned.phone_number, now, now, self._state.next_seq(), reserved
         )
         self._state.pool[number.sid] = number
-        hooks = f"https://webhooks.twilio.com/v1/Accounts/{service.account_sid}/Proxy/{service.sid}/Webhooks"
+        hooks = f"{PROXY_INTAKE}/Accounts/{service.account_sid}/Proxy/{service.sid}/Webhooks"
         owned.settings.update(VoiceUrl=f"{hooks}/Call", VoiceMethod="POST", SmsUrl=f"{hooks}/Message", SmsMethod="POST")
         owned.updated = now
         return number

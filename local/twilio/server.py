@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from local.twilio.emulator import Emulator
 
 
-class _QuietHandler(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
     """Serves without a line for each request: its path may hold a phone number."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
         """Write nothing."""
@@ -25,7 +26,7 @@ class Server:
 
     def __init__(self, emulator: Emulator, port: int = 0) -> None:
         self.emulator = emulator
-        self._server = make_server("127.0.0.1", port, emulator.wsgi_app, threaded=True, request_handler=_QuietHandler)
+        self._server = make_server("127.0.0.1", port, emulator.wsgi_app, threaded=True, request_handler=QuietHandler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="twilio-emulator", daemon=True)
         self._thread.start()
 

@@ -17,7 +17,7 @@ from local.twilio import payloads, twiml
 from local.twilio.errors import TwilioError
 from local.twilio.messaging import PROXY_DROPPED_WORDS, keyword
 from local.twilio.numbers import is_e164
-from local.twilio.proxy import Wish
+from local.twilio.proxy import PROXY_INTAKE, Wish
 from local.twilio.state import Message
 from local.twilio.voice import LIVE, UNANSWERED
 from local.twilio.webhooks import Webhook
@@ -345,9 +345,15 @@ class Simulator:
     def _plain(
         self, outcome: Outcome, owned: OwnedNumber, resource: Message | Call, setting: str, kind: str, ring: Ring
     ) -> None:
-        """Do what a number outside every Proxy pool does: ask its own webhook for TwiML."""
+        """Do what a number outside every Proxy pool does: ask its own webhook for TwiML.
+
+        A number that has left its pool still points at Proxy, which no longer knows it: alert 80902 and nothing more.
+        """
         url = owned.settings[setting]
         if not url:
+            return
+        if url.startswith(PROXY_INTAKE):
+            self._record(outcome, 80902, owned.account_sid, None, resource.sid, url)
             return
         with self._carrier.lock:
             fields = self._native(resource)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from werkzeug.routing import Map, Rule
@@ -57,8 +58,9 @@ class Routes:
         return register
 
 
+@cache
 def url_map() -> Map:
-    """Return every route of every product."""
+    """Return every route of every product; werkzeug binds a rule to one map, so all emulators share it."""
     from local.twilio.routes import accounts, api, monitor, proxy, voice  # noqa: PLC0415 - they import this module
 
     tables = (accounts.ROUTES, api.ROUTES, monitor.ROUTES, proxy.ROUTES, voice.ROUTES)
