@@ -13,6 +13,8 @@ import pulumi
 import pulumi_aws
 import yaml
 from pulumi.runtime import config as pulumi_config
+from pulumi.runtime.settings import get_root_resource, set_root_resource
+from pulumi.runtime.stack import Stack
 
 from infra.settings import SECRET_KEYS, Settings, load
 
@@ -160,13 +162,16 @@ def run(
 ) -> Recorder:
     """Run a Pulumi program against a recorder, with `config` as the stack's config."""
     recorder = Recorder()
+    set_root_resource(None)  # type: ignore[arg-type]  # each run has a root, outputs and transformations of its own
     pulumi.runtime.set_mocks(recorder, project="parley", stack=stack, preview=preview)
     texts = {f"parley:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
     pulumi_config.set_all_config(texts, [f"parley:{key}" for key in encrypted])
 
-    def observed() -> None:
+    def observed() -> pulumi.Output[None]:
         pulumi.runtime.register_stack_transformation(note)
         program()
+        root = get_root_resource()
+        return pulumi.Output.from_input(root.outputs if isinstance(root, Stack) else {}).apply(recorder.outputs.update)
 
     def note(args: pulumi.ResourceTransformationArgs) -> None:
         recorder.options[args.type_, args.name] = args.opts

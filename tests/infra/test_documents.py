@@ -1,0 +1,297 @@
+"""Policy documents: their exact text as fixtures, and what must hold for every one of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import documents, gate
+from infra.documents import FunctionReach, Place
+from tests.infra import stacks
+
+GOLDEN = Path(__file__).parent / "golden"
+PLACE = Place("aws", stacks.REGION, stacks.ACCOUNT)
+PREFIX = "parley-prod"
+ROLES = [f"{PREFIX}-{handler.name}" for handler in gate.HANDLERS]
+KEYS = {name: PLACE.arn("kms", f"key/{name}") for name in ("content", "evidence", "identity", "operations")}
+BUCKET = "arn:aws:s3:::parley-prod-content-0a1b2c"
+QUEUE = PLACE.arn("sqs", f"{PREFIX}-consents")
+
+
+def reach(handler: gate.Handler) -> FunctionReach:
+    """Return what a handler may touch, as the gate gives it."""
+    name = f"{PREFIX}-{handler.name}"
+    return FunctionReach(
+        function=PLACE.arn("lambda", f"function:{name}"),
+        log_group=PLACE.arn("logs", f"log-group:/aws/lambda/{name}"),
+        dead_letters=PLACE.arn("sqs", name),
+        operations_key=KEYS["operations"],
+        table=PLACE.arn("dynamodb", f"table/{PREFIX}-ledger"),
+        evidence_key=KEYS["evidence"],
+        table_actions=handler.table,
+        index_actions=handler.index,
+        secret=PLACE.arn("secretsmanager", "secret:twilio-AbCdEf"),
+        identity_key=KEYS["identity"],
+    )
+
+
+FUNCTION_ROLES = {f"role-{handler.name}": documents.function_role(PLACE, reach(handler)) for handler in gate.HANDLERS}
+RESOURCE_POLICIES = {
+    "key-content": documents.content_key(PLACE),
+    "key-evidence": documents.evidence_key(PLACE),
+    "key-identity": documents.identity_key(PLACE, ROLES),
+    "key-operations": documents.operations_key(
+        PLACE, PREFIX, [f"/aws/lambda/{PREFIX}-*", f"/aws/vendedlogs/{PREFIX}-api"], ROLES
+    ),
+    "bucket-data": documents.data_bucket(BUCKET, KEYS["content"]),
+    "bucket-logs": documents.log_bucket(
+        PLACE, "arn:aws:s3:::logs", {"content": BUCKET, "evidence": "arn:aws:s3:::evidence"}
+    ),
+    "queue": documents.queue(PLACE, QUEUE),
+    "topic": documents.alarm_topic(PLACE, PLACE.arn("sns", "alarms"), PREFIX),
+    "secret": documents.secret(
+        PLACE,
+        PLACE.arn("secretsmanager", "secret:twilio-AbCdEf"),
+        ROLES,
+        documents.principal_patterns(f"arn:aws:sts::{stacks.ACCOUNT}:assumed-role/deploy/somebody"),
+    ),
+}
+TRUST = {
+    "trust-lambda": documents.assume_by_lambda(),
+    "trust-scheduler": documents.assume_by_scheduler(PLACE, PREFIX),
+}
+ROLE_POLICIES = FUNCTION_ROLES | {
+    "role-schedule": documents.schedule_role(
+        PLACE, PLACE.arn("lambda", f"function:{PREFIX}-reconcile:live"), QUEUE, KEYS["operations"]
+    )
+}
+ALL = RESOURCE_POLICIES | TRUST | ROLE_POLICIES
+
+
+def statements(text: str) -> list[dict[str, Any]]:
+    """Return the statements of a document."""
+    found: list[dict[str, Any]] = json.loads(text)["Statement"]
+    return found
+
+
+def listed(value: Any) -> list[str]:
+    """Return one or many as a list."""
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def by_sid(text: str) -> dict[str, dict[str, Any]]:
+    """Return the statements by their names."""
+    return {statement["Sid"]: statement for statement in statements(text)}
+
+
+class TestGolden:
+    """A reviewer reads the fixtures; a change of any statement shows there."""
+
+    @pytest.mark.parametrize("name", ALL)
+    def test_document_is_the_reviewed_one(self, name: str) -> None:
+        """The document is, statement by statement, the one in the fixture of its name."""
+        assert json.loads(ALL[name]) == json.loads((GOLDEN / f"{name}.json").read_text())
+
+    def test_no_fixture_is_left_over(self) -> None:
+        """Every fixture belongs to a document."""
+        assert {path.stem for path in GOLDEN.glob("*.json")} == set(ALL)
+
+
+class TestEveryDocument:
+    """What holds whatever a document is for."""
+
+    @pytest.mark.parametrize("name", ALL)
+    def test_statements_have_names_of_their_own(self, name: str) -> None:
+        """Every statement has a Sid that AWS accepts, and no two share one."""
+        sids = [statement["Sid"] for statement in statements(ALL[name])]
+        assert all(re.fullmatch("[A-Za-z0-9]+", sid) for sid in sids)
+        assert len(set(sids)) == len(sids)
+
+    @pytest.mark.parametrize("name", ALL)
+    def test_written_as_aws_gives_it_back(self, name: str) -> None:
+        """No list holds a single value, so reading a document back never shows a difference."""
+        assert not re.search(r'\["[^"]*"\]', ALL[name])
+
+    @pytest.mark.parametrize("name", ALL)
+    def test_nothing_is_allowed_to_everybody(self, name: str) -> None:
+        """An Allow names a principal; everybody stands in a Deny only."""
+        allowed = [s for s in statements(ALL[name]) if s["Effect"] == "Allow"]
+        assert [s["Sid"] for s in allowed if s.get("Principal") in ("*", {"AWS": "*"})] == []
+
+    @pytest.mark.parametrize("name", ALL)
+    def test_services_act_for_this_stack_only(self, name: str) -> None:
+        """A service principal is bound to this account or to names of this stack (but Lambda, see the trust policy)."""
+        served = [s for s in statements(ALL[name]) if "Service" in (s.get("Principal") or ())]
+        unbound = [s["Sid"] for s in served if stacks.ACCOUNT not in json.dumps(s.get("Condition", {}))]
+        assert unbound == (["AssumeByLambda"] if name == "trust-lambda" else [])
+
+    def test_same_input_same_text(self) -> None:
+        """A document is a pure function of its input, down to the byte."""
+        assert documents.content_key(PLACE) == documents.content_key(Place("aws", stacks.REGION, stacks.ACCOUNT))
+
+
+class TestRoles:
+    """One role for each function, with no more than it needs."""
+
+    @pytest.mark.parametrize("name", ROLE_POLICIES)
+    def test_no_wildcard_resource(self, name: str) -> None:
+        """A role reaches named resources only; a star stands behind a name, never alone."""
+        resources = [r for s in statements(ROLE_POLICIES[name]) for r in listed(s["Resource"])]
+        assert [r for r in resources if r == "*" or r.count(":") < 5 or ":*:" in r] == []
+
+    @pytest.mark.parametrize("name", ROLE_POLICIES)
+    def test_no_wildcard_action(self, name: str) -> None:
+        """A role's actions are written out."""
+        assert [a for s in statements(ROLE_POLICIES[name]) for a in listed(s["Action"]) if "*" in a] == []
+
+    @pytest.mark.parametrize("name", ROLE_POLICIES)
+    def test_no_role_decrypts_every_key(self, name: str) -> None:
+        """No role can decrypt under every key, and none under that of recordings and messages (AWS FSBP KMS.2)."""
+        decrypting = [s for s in statements(ROLE_POLICIES[name]) if "kms:Decrypt" in listed(s["Action"])]
+        keys = {key for s in decrypting for key in listed(s["Resource"])}
+        assert keys <= {KEYS["evidence"], KEYS["operations"]}
+        assert all(s.get("Condition") for s in decrypting)
+
+    @pytest.mark.parametrize("name", FUNCTION_ROLES)
+    def test_function_cannot_delete_or_reach_content(self, name: str) -> None:
+        """No function may delete from the ledger, touch a bucket, or hand out rights."""
+        actions = {a for s in statements(FUNCTION_ROLES[name]) for a in listed(s["Action"])}
+        assert {a for a in actions if "Delete" in a or a.startswith(("s3:", "iam:", "sts:")) or "Put*" in a} == set()
+
+    @pytest.mark.parametrize("handler", gate.HANDLERS, ids=lambda handler: str(handler.name))
+    def test_function_writes_its_own_logs_and_dead_letters_only(self, handler: gate.Handler) -> None:
+        """A function's log group and queue are its own."""
+        found = by_sid(FUNCTION_ROLES[f"role-{handler.name}"])
+        assert found["WriteOwnLogs"]["Resource"].endswith(f"/aws/lambda/{PREFIX}-{handler.name}:*")
+        assert found["SendOwnDeadLetters"]["Resource"].endswith(f":{PREFIX}-{handler.name}")
+
+    def test_role_without_stores_has_no_statement_of_them(self) -> None:
+        """What a function does not need is not in its document at all."""
+        bare = FunctionReach(
+            function="arn:aws:lambda:us-east-1:123456789012:function:f",
+            log_group="l",
+            dead_letters="q",
+            operations_key="o",
+            table="t",
+            evidence_key="e",
+            table_actions=(),
+        )
+        assert set(by_sid(documents.function_role(PLACE, bare))) == {
+            "WriteOwnLogs",
+            "SendOwnDeadLetters",
+            "EncryptDeadLetters",
+            "DecryptOwnEnvironment",
+        }
+
+
+class TestKeys:
+    """Who may use a key is in its policy, and only there."""
+
+    KEY_POLICIES = ("key-content", "key-evidence", "key-identity", "key-operations")
+
+    @pytest.mark.parametrize("name", KEY_POLICIES)
+    def test_administration_is_not_use(self, name: str) -> None:
+        """Who administers a key can neither use it nor grant its use by that."""
+        found = by_sid(RESOURCE_POLICIES[name])
+        actions = {*listed(found["KeyOwner"]["Action"]), *listed(found["KeyAdministration"]["Action"])}
+        used = {"kms:Decrypt", "kms:Encrypt", "kms:CreateGrant", "kms:GenerateMac", "kms:GenerateDataKey", "kms:*"}
+        assert actions.isdisjoint(used)
+        assert not any("*" in action for action in actions)
+
+    @pytest.mark.parametrize("name", KEY_POLICIES)
+    def test_use_is_tied_to_a_service_or_a_role(self, name: str) -> None:
+        """Every statement that allows use has a condition on the service, the role, or what is encrypted."""
+        using = [s for s in statements(RESOURCE_POLICIES[name]) if s["Sid"] not in ("KeyOwner", "KeyAdministration")]
+        assert using
+        assert [s["Sid"] for s in using if not s.get("Condition")] == []
+
+    @pytest.mark.parametrize("name", KEY_POLICIES)
+    def test_key_can_always_be_mended(self, name: str) -> None:
+        """The account can put a new policy, so no key is ever locked away."""
+        owner = by_sid(RESOURCE_POLICIES[name])["KeyOwner"]
+        assert owner["Principal"] == {"AWS": f"arn:aws:iam::{stacks.ACCOUNT}:root"}
+        assert "kms:PutKeyPolicy" in owner["Action"]
+
+    def test_logs_use_the_key_for_this_stack_s_groups_only(self) -> None:
+        """CloudWatch Logs uses the key under the encryption context of this stack's log groups."""
+        condition = by_sid(RESOURCE_POLICIES["key-operations"])["UseByLogs"]["Condition"]
+        groups = condition["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
+        assert all(PREFIX in group for group in groups)
+
+    def test_party_keys_are_made_by_functions_only(self) -> None:
+        """Only the functions' roles can make a party key of a phone number."""
+        found = by_sid(RESOURCE_POLICIES["key-identity"])["UseByRole"]
+        assert found["Condition"] == {"ArnEquals": {"aws:PrincipalArn": [PLACE.role_arn(role) for role in ROLES]}}
+        assert found["Action"] == ["kms:DescribeKey", "kms:GenerateMac"]
+
+
+class TestBuckets:
+    """What a bucket refuses."""
+
+    def test_data_bucket_refuses_every_wrong_way(self) -> None:
+        """Plain transport, old TLS, no or another encryption, another key and a caller's own key are denied by name."""
+        found = by_sid(RESOURCE_POLICIES["bucket-data"])
+        assert set(found) == {
+            "DenyInsecureTransport",
+            "DenyOldTls",
+            "DenyUnencrypted",
+            "DenyOtherEncryption",
+            "DenyOtherKey",
+            "DenyCustomerKey",
+        }
+        assert {statement["Effect"] for statement in found.values()} == {"Deny"}
+
+    @pytest.mark.parametrize("name", ["bucket-data", "bucket-logs"])
+    def test_transport_is_refused_for_bucket_and_objects(self, name: str) -> None:
+        """The TLS rules cover the bucket itself and everything in it."""
+        for sid in ("DenyInsecureTransport", "DenyOldTls"):
+            bucket, objects = by_sid(RESOURCE_POLICIES[name])[sid]["Resource"]
+            assert objects == f"{bucket}/*"
+
+    def test_logs_are_delivered_for_the_logged_buckets_only(self) -> None:
+        """The log service may write under each bucket's prefix, for that bucket of this account only."""
+        found = by_sid(RESOURCE_POLICIES["bucket-logs"])
+        for prefix, source in (("Content", BUCKET), ("Evidence", "arn:aws:s3:::evidence")):
+            delivery = found[f"DeliverLogsOf{prefix}"]
+            assert delivery["Resource"] == f"arn:aws:s3:::logs/{prefix.lower()}/*"
+            assert delivery["Condition"] == {
+                "ArnEquals": {"aws:SourceArn": source},
+                "StringEquals": {"aws:SourceAccount": stacks.ACCOUNT},
+            }
+
+
+class TestSecret:
+    """Who may read the Twilio credentials."""
+
+    def test_everybody_else_is_denied(self) -> None:
+        """Only the functions' roles and who deploys may read the secret, whatever their IAM policies say."""
+        found = by_sid(RESOURCE_POLICIES["secret"])["DenyOtherReaders"]
+        assert found["Condition"]["StringNotLike"]["aws:PrincipalArn"] == [
+            *(PLACE.role_arn(role) for role in ROLES),
+            f"arn:aws:iam::{stacks.ACCOUNT}:role/deploy",
+            f"arn:aws:iam::{stacks.ACCOUNT}:role/*/deploy",
+        ]
+
+    @pytest.mark.parametrize(
+        ("caller", "patterns"),
+        [
+            ("arn:aws:iam::123456789012:user/ops/jane", ("arn:aws:iam::123456789012:user/ops/jane",)),
+            ("arn:aws:iam::123456789012:root", ("arn:aws:iam::123456789012:root",)),
+            (
+                "arn:aws-us-gov:sts::123456789012:assumed-role/deploy/run",
+                ("arn:aws-us-gov:iam::123456789012:role/deploy", "arn:aws-us-gov:iam::123456789012:role/*/deploy"),
+            ),
+        ],
+    )
+    def test_caller_as_principal(self, caller: str, patterns: tuple[str, ...]) -> None:
+        """A session stands for its role, with or without a path; users and the root stand for themselves."""
+        assert documents.principal_patterns(caller) == patterns
+
+
+if __name__ == "__main__":  # `python -m tests.infra.test_documents` writes the fixtures anew, to be reviewed
+    for name, text in ALL.items():
+        (GOLDEN / f"{name}.json").write_text(json.dumps(json.loads(text), indent=2) + "\n")

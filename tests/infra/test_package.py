@@ -1,0 +1,138 @@
+"""The functions' zip: the same bytes from every machine."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from infra.package import SOURCE, PackageError, package, write_package
+
+
+def tree(root: Path, names: list[str]) -> Path:
+    """Write a small source tree, its files in the order given."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# {name}\n")
+    return root
+
+
+NAMES = ["parley/__init__.py", "parley/core/decide.py", "parley/data/notices.json"]
+
+
+class TestSameBytes:
+    """Nothing but names and contents counts."""
+
+    def test_twice(self) -> None:
+        """The real functions give the same bytes twice."""
+        assert package() == package()
+
+    def test_time_mode_and_order_do_not_count(self, tmp_path: Path) -> None:
+        """Other times, modes, a stricter umask and another order of writing give the same bytes."""
+        first = tree(tmp_path / "first", NAMES)
+        before = os.umask(0o077)
+        try:
+            second = tree(tmp_path / "second", NAMES[::-1])
+        finally:
+            os.umask(before)
+        for path in second.rglob("*.py"):
+            os.utime(path, (1, 1))
+            path.chmod(0o700)
+        assert package(first) == package(second)
+
+    def test_leftovers_do_not_count(self, tmp_path: Path) -> None:
+        """Compiled, hidden and cached files stay out."""
+        clean = tree(tmp_path / "clean", NAMES)
+        used = tree(
+            tmp_path / "used",
+            [
+                *NAMES,
+                "parley/__pycache__/x.cpython-311.pyc",
+                "parley/core/old.pyc",
+                ".env",
+                "parley/.DS_Store",
+                ".git/config",
+            ],
+        )
+        assert package(clean) == package(used)
+
+    def test_content_counts(self, tmp_path: Path) -> None:
+        """One changed byte gives another zip."""
+        source = tree(tmp_path, NAMES)
+        before = package(source)
+        (source / NAMES[1]).write_text("# changed\n")
+        assert package(source) != before
+
+
+class TestContents:
+    """What is in the zip."""
+
+    def test_entries_are_sorted_plain_files(self) -> None:
+        """Entries are sorted by name, readable by everybody, of one fixed moment."""
+        entries = zipfile.ZipFile(BytesIO(package())).infolist()
+        assert [e.filename for e in entries] == sorted(e.filename for e in entries)
+        assert {e.date_time for e in entries} == {(1980, 1, 1, 0, 0, 0)}
+        assert {e.external_attr >> 16 for e in entries} == {0o100644}
+
+    def test_package_is_at_the_root(self) -> None:
+        """The handlers' package is at the zip's root, where Lambda looks for it, and nothing of ours is beside it."""
+        names = zipfile.ZipFile(BytesIO(package())).namelist()
+        assert "parley/env.py" in names
+        assert {name.partition("/")[0] for name in names} == {"parley"}
+
+    def test_every_source_file_is_in(self) -> None:
+        """No module and no data file is forgotten."""
+        names = set(zipfile.ZipFile(BytesIO(package())).namelist())
+        sources = {
+            p.relative_to(SOURCE).as_posix() for p in SOURCE.rglob("*.*") if p.suffix in (".py", ".json", ".csv")
+        }
+        assert sources <= names
+
+
+class TestWriting:
+    """The file on disk."""
+
+    def test_unchanged_file_is_left_alone(self, tmp_path: Path) -> None:
+        """Writing the same bytes again does not touch the file."""
+        source, target = tree(tmp_path / "source", NAMES), tmp_path / "build" / "functions.zip"
+        write_package(source, target)
+        os.utime(target, (1, 1))
+        assert write_package(source, target) == target
+        assert target.stat().st_mtime == 1
+
+    def test_changed_file_is_replaced_as_a_whole(self, tmp_path: Path) -> None:
+        """A new zip takes the old one's place, and nothing else is left in the folder."""
+        source, target = tree(tmp_path / "source", NAMES), tmp_path / "build" / "functions.zip"
+        write_package(source, target)
+        (source / NAMES[0]).write_text("changed\n")
+        write_package(source, target)
+        assert target.read_bytes() == package(source)
+        assert list(target.parent.iterdir()) == [target]
+
+    def test_nothing_is_left_of_a_failed_write(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A write that fails leaves neither half a zip nor a temporary file."""
+
+        def fail(*_: object) -> None:
+            raise OSError("disk full")
+
+        source, target = tree(tmp_path / "source", NAMES), tmp_path / "build" / "functions.zip"
+        monkeypatch.setattr(Path, "replace", fail)
+        with pytest.raises(OSError, match="disk full"):
+            write_package(source, target)
+        assert list(target.parent.iterdir()) == []
+
+    def test_empty_source_says_what_to_do(self, tmp_path: Path) -> None:
+        """A checkout without functions is told, not deployed."""
+        with pytest.raises(PackageError, match="check out the whole repository"):
+            package(tmp_path)
+
+    def test_link_is_refused(self, tmp_path: Path) -> None:
+        """A link is refused by name: elsewhere it would point at nothing, or at something else."""
+        source = tree(tmp_path / "source", NAMES)
+        (source / "parley" / "linked.py").symlink_to(tmp_path / "elsewhere.py")
+        with pytest.raises(PackageError, match=r"linked\.py is a link"):
+            package(source)
