@@ -1,6 +1,6 @@
 # Everything a newcomer or CI types. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check format bench up report clean
+.PHONY: help setup demo test unit check format docs up report clean
 
 PYTHON ?= python3
 STACK ?= dev
@@ -44,9 +44,12 @@ format: setup ## put the code in form
 	@$(RUN)/ruff format .
 	@$(RUN)/ruff check --fix-only .
 
+docs: setup ## write the pages that are made from the program
+	@$(RUN)/python -m cli.configuration
+
 up: setup ## deploy a stack: make up STACK=dev
 	@$(RUN)/parley engine
-	pulumi up --stack $(STACK)
+	@PATH="$$($(RUN)/parley engine --directory):$$PATH" pulumi up --stack $(STACK)
 
 report: setup ## the reviewer's report of the local stack
 	@$(RUN)/parley report
