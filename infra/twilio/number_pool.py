@@ -188,6 +188,8 @@ class _Run:
         todo = plan(self._inputs, self.live, self.mine, known)
         if todo.buy:
             todo = self._found_again(todo, known)
+        strangers = set(self._inputs["reserved"]) - set(self._inputs["adopt"]) - self.mine.keys()
+        self.problems += [f"reserved: {sid} is not in the pool: add it to `adopt` as well" for sid in sorted(strangers)]
         self._remove(todo)
         self._flag(todo.flag)
         adds = dict(todo.add)
@@ -335,8 +337,8 @@ def _refuse_in_use(numbers: Iterable[PoolNumber]) -> None:
 
 def _in_use(number: PoolNumber) -> str:
     return (
-        f"{number.sid} has {number.in_use} open session(s), which taking it out would cut off: close them first, or set"
-        " `forceDestroy` to true, and run `pulumi up` again"
+        f"{number.sid} has {number.in_use} open session(s), which taking it out would cut off: close them and"
+        " try again, or set `forceDestroy` to true with `pulumi up` first"
     )
 
 

@@ -113,7 +113,7 @@ class ProxyService(Resource[Account]):
             if count:
                 raise ProviderError(
                     f"Proxy service {id_} has {count} open session(s), which deleting it would cut off: close them"
-                    " first, or set `forceDestroy` to true, run `pulumi up`, and try again"
+                    " and try again, or set `forceDestroy` to true with `pulumi up` first"
                 )
         ctx.delete_service(id_)
 

@@ -207,8 +207,9 @@ class NumberPool(_Resource):
         """Declare the pool.
 
         `service_sid`: the Proxy service (KS…); another one moves the numbers over. `adopt`: numbers that the account
-        owns, by SID (PN…) or in E.164; only SIDs reach the state. `buy`: numbers to buy, by kind; nothing is bought
-        that does not stand here. `reserved`: those of them, by SID or in E.164, that Proxy never picks by itself.
+        owns, by SID (PN…) or in E.164. Only SIDs reach the state; but Pulumi keeps a stack's configuration with its
+        history, so write SIDs there. `buy`: numbers to buy, by kind; nothing is bought that does not stand here.
+        `reserved`: those of the numbers, by SID or in E.164, that Proxy never picks by itself.
         `release_on_delete`: give bought numbers back to Twilio, for good, when they leave the pool; adopted ones never
         are. `force_destroy`: take numbers out even while sessions are open on them, which cuts those off.
         """

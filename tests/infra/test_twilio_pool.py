@@ -11,7 +11,7 @@ from infra.provider import UNKNOWN
 from infra.provider.testing import CheckFailed, Deployed, Refused, secret
 from infra.twilio.pool_plan import order_key, tag
 from infra.twilio.transport import InterruptedWaitError
-from tests.infra.twilio_stack import LONDON, NEW_YORK, POOL, TwilioStack, sids
+from tests.infra.twilio_stack import API_SECRET, LONDON, NEW_YORK, POOL, TwilioStack, sids
 
 ORDER = {"country": "US", "type": "local", "areaCode": "212", "count": 3}
 KEY = order_key({**ORDER, "capabilities": ["sms", "voice"]})
@@ -73,8 +73,10 @@ def test_a_pool_lives_through_its_whole_life(stack: TwilioStack, line: Deployed)
 
 def test_no_phone_number_is_in_the_inputs_the_state_or_a_message(stack: TwilioStack, line: Deployed) -> None:
     """Numbers written in E.164 become SIDs before anything is stored; those nobody owns are masked in the message."""
-    pool = stack.pool(line, adopt=[*NEW_YORK, *LONDON], reserved=LONDON)
-    stored = json.dumps(pool.raw) + str(pool.inputs)
+    pool = stack.pool(line, adopt=[*NEW_YORK, *LONDON], reserved=LONDON, buy=[ORDER])
+    stored = "".join(f"{each.outputs}{each.inputs}" for each in (line, pool, stack.refresh(pool) or pool))
+    assert API_SECRET not in stored
+    assert not any(number.phone_number.lstrip("+") in stored for number in stack.account.owned_numbers())
     assert not any(number.lstrip("+") in stored for number in [*NEW_YORK, *LONDON])
     with pytest.raises(CheckFailed) as failed:
         stack.pool(line, adopt=["+12125550199"])
@@ -238,7 +240,7 @@ def test_a_number_with_an_open_session_stays(stack: TwilioStack, line: Deployed)
     assert len(stack.numbers(line)) == 3
     pool, reasons = stack.partly(lambda: stack.update(pool, less), POOL, "numbers", less)
     assert set(stack.numbers(line)) == busy == set(in_pool(pool))
-    assert all("close them first" in reason for reason in reasons)
+    assert all("close them and try again" in reason for reason in reasons)
     stack.close_session(line, session)
     assert in_pool(stack.update(pool, less)) == []
 
@@ -382,6 +384,19 @@ def test_a_number_that_was_stolen_between_search_and_purchase_is_replaced_by_ano
     """Somebody was faster: the next offer is bought instead."""
     stack.fault(match=BUY, mode="error", status=400, code=21422, times=2)
     assert stack.pool(line, buy=[ORDER]).state["size"] == 3
+
+
+def test_a_bought_number_can_be_reserved_by_its_sid(stack: TwilioStack, line: Deployed) -> None:
+    """`reserved` takes the SIDs of bought numbers too, and a number that is not in the pool is told."""
+    inputs: dict[str, Any] = {"serviceSid": line.id, "buy": [ORDER]}
+    pool = stack.up(POOL, "numbers", inputs)
+    inputs["reserved"] = in_pool(pool)[:1]
+    pool = stack.update(pool, inputs)
+    assert stack.numbers(line)[in_pool(pool)[0]]
+    assert not stack.diff(stack.refresh(pool) or pool, inputs).changes
+    inputs["reserved"] = sids(LONDON[:1])
+    _, reasons = stack.partly(lambda: stack.update(pool, inputs), POOL, "numbers", inputs)
+    assert reasons == [f"reserved: {sids(LONDON[:1])[0]} is not in the pool: add it to `adopt` as well"]
 
 
 def test_when_nothing_is_for_sale_the_rest_is_kept(stack: TwilioStack, line: Deployed) -> None:

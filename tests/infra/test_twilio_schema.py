@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
 import typing
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import struct_pb2
 from pulumi import _types
-from pulumi.runtime.proto import provider_pb2
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from infra.provider import ProviderError
 from infra.twilio import resources, rules
@@ -166,6 +168,22 @@ def test_the_environment_can_give_the_endpoint_for_this_machine_only(monkeypatch
     monkeypatch.setenv(ENDPOINT_VARIABLE, "http://twilio.example.com")
     with pytest.raises(ProviderError, match=ENDPOINT_VARIABLE):
         Parley().configure(dict(CONFIG))
+
+
+def test_the_executable_starts_where_the_engine_starts_it() -> None:
+    """The plugin starts in the program's folder, whose `twilio` is not the official package, and ends when told."""
+    folder = Path(resources.__file__).parent
+    plugin = subprocess.Popen(
+        [folder / "pulumi-resource-parley", "127.0.0.1:1"], cwd=folder.parent, stdout=subprocess.PIPE, text=True
+    )
+    with plugin:
+        assert plugin.stdout is not None
+        with grpc.insecure_channel(f"127.0.0.1:{plugin.stdout.readline().strip()}") as channel:
+            stub = provider_pb2_grpc.ResourceProviderStub(channel)
+            schema = json.loads(stub.GetSchema(provider_pb2.GetSchemaRequest(), timeout=20).schema)
+        plugin.terminate()
+        assert plugin.wait(timeout=20) == 0
+    assert schema == rules.package()
 
 
 def test_the_secret_stays_a_secret_on_the_wire() -> None:
