@@ -63,11 +63,15 @@ def permission(question: Question) -> Refusal | None:
         allowed = own.allowed or resource.allowed
     if denied_by is None and allowed:
         return None
-    why = f"an explicit deny ({denied_by})" if denied_by else f"no policy allows the {question.action} action"
+    why = (
+        f"an explicit deny ({denied_by})"
+        if denied_by
+        else f"no identity-based policy allows the {question.action} action"
+    )
     return Refusal(
         "AccessDenied" if question.action.startswith("s3:") else "AccessDeniedException",
         f"User: {question.principal.arn} is not authorized to perform: {question.action} on resource: "
-        f"{question.resource} because of {why}".replace("because of no policy", "because no policy"),
+        f"{question.resource} because of {why}".replace("because of no identity", "because no identity"),
     )
 
 

@@ -11,6 +11,7 @@ moto keeps lifecycle rules, TTL settings, log and message retention, and carries
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -43,6 +44,7 @@ class Expiry:
         self._clock = clock
         self._agenda = agenda
         self._lock = lock
+        self._looked = clock.now()
 
     def install(self, mends: Mends) -> None:
         """Let moto note when an upload began."""
@@ -64,16 +66,13 @@ class Expiry:
 
     def look(self, now: float) -> None:
         """Delete everything that is due at `now` (epoch seconds)."""
-        with self._lock("s3"):
-            for bucket in list(s3_backends[ACCOUNT]["aws"].buckets.values()):
-                _expire_bucket(bucket, _moment(now))
-        with self._lock("dynamodb"):
-            _expire_items(now)
-        with self._lock("logs"):
-            _expire_logs(now)
-        with self._lock("kms"):
-            kms_keys.delete_due_keys(now)
-        queues.delete_expired(now)
+        since, self._looked = self._looked, max(self._looked, now)
+        for service, expire in _STORES.items():
+            try:
+                with self._lock(service):
+                    expire(since, now)
+            except Exception:
+                log.exception("expiry in %s failed", service)
 
 
 def _moment(epoch: float) -> datetime:
@@ -89,6 +88,16 @@ def due_at(created: datetime, days: int) -> datetime:
     moment = created + timedelta(days=days)
     midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight if moment == midnight else midnight + timedelta(days=1)
+
+
+def _expire_objects(since: float, now: float) -> None:
+    """Act as S3 would have at each midnight that a move leaps over: what one rule does starts the next one's clock."""
+    start, end = _moment(since), _moment(now)
+    midnights = (start.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(d) for d in itertools.count(1))
+    moments = [*itertools.takewhile(lambda midnight: midnight < end, midnights), end]
+    for bucket in list(s3_backends[ACCOUNT]["aws"].buckets.values()):
+        for moment in moments if bucket.rules else ():
+            _expire_bucket(bucket, moment)
 
 
 def _expire_bucket(bucket: FakeBucket, now: datetime) -> None:
@@ -124,7 +133,9 @@ def _expire_key(bucket: FakeBucket, rule: Any, key: str, now: datetime) -> None:
             keep = []
     elif current is not None and _applies(rule, current) and _age_due(rule, current.last_modified, now):
         if versioned:
-            keep.append(FakeDeleteMarker(current))
+            marker = FakeDeleteMarker(current)
+            marker.last_modified = now
+            keep.append(marker)
         elif not _locked(current):
             keep = keep[:-1]
     if keep == versions:
@@ -136,7 +147,8 @@ def _expire_key(bucket: FakeBucket, rule: Any, key: str, now: datetime) -> None:
     if keep:
         bucket.keys.setlist(key, keep)
     else:
-        bucket.keys.pop(key)
+        # Not the store's own pop: it fails on a delete marker.
+        dict.pop(bucket.keys, key)
 
 
 def _age_due(rule: Any, created: datetime, now: datetime) -> bool:
@@ -194,7 +206,7 @@ def _number(value: Any) -> int | None:
 # --- the other stores ---
 
 
-def _expire_items(now: float) -> None:
+def _expire_items(_since: float, now: float) -> None:
     for backend in list(dynamodb_backends[ACCOUNT].values()):
         for table in list(backend.tables.values()):
             attribute = table.ttl.get("AttributeName")
@@ -213,7 +225,7 @@ def _due_items(table: Any, attribute: str, now: float) -> Iterator[tuple[Any, An
             yield item.hash_key, item.range_key
 
 
-def _expire_logs(now: float) -> None:
+def _expire_logs(_since: float, now: float) -> None:
     for backend in list(logs_backends[ACCOUNT].values()):
         for group in list(backend.groups.values()):
             days = _number(getattr(group, "retention_in_days", None))
@@ -222,3 +234,12 @@ def _expire_logs(now: float) -> None:
             oldest = (now - days * 86400) * 1000
             for stream in list(group.streams.values()):
                 stream.events = [event for event in stream.events if event.timestamp > oldest]
+
+
+_STORES: dict[str, Callable[[float, float], None]] = {
+    "s3": _expire_objects,
+    "dynamodb": _expire_items,
+    "logs": _expire_logs,
+    "kms": lambda _since, now: kms_keys.delete_due_keys(now),
+    "sqs": lambda _since, now: queues.delete_expired(now),
+}
