@@ -33,6 +33,7 @@ _NEEDS_ADDRESS: Final = (
 _WAYS_OUT: Final = {
     20003: "Check parley:twilioAccountSid, parley:twilioApiKey and parley:twilioApiSecret: the key was revoked, or is"
     " another account's.",
+    20404: "Somebody removed it: run `pulumi up --refresh` to go on from what is there.",
     20429: "The account has too many requests in flight; run `pulumi up` again, it goes on where it stopped.",
     21422: "Somebody else took the number in the meantime; run `pulumi up` again to pick another one.",
     21613: _NEEDS_ADDRESS,

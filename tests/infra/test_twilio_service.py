@@ -222,6 +222,14 @@ def test_a_preview_works_with_values_that_are_not_known_yet(stack: TwilioStack) 
     assert stack.http.log == []
 
 
+def test_an_update_of_a_service_that_is_gone_names_the_way_out(stack: TwilioStack) -> None:
+    """When somebody deleted the service and no refresh noticed, the message says to refresh."""
+    line = stack.service()
+    stack.account.delete_service(line.id)
+    with pytest.raises(Refused, match="pulumi up --refresh"):
+        stack.update(line, {**LINE, "defaultTtl": 60})
+
+
 def test_a_wrong_key_is_one_message(stack: TwilioStack) -> None:
     """A key that Twilio does not accept ends in one sentence that names the configuration keys."""
     stack.fault(mode="error", status=401, code=20003)
