@@ -6,7 +6,6 @@ bytes from a laptop and from CI, and a deployment of unchanged code changes noth
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import zipfile
@@ -52,17 +51,19 @@ def write_package(source: Path = SOURCE, target: Path = TARGET) -> Path:
     The file appears as a whole, so two deployments at once cannot read half of it. Raises PackageError.
     """
     content = package(source)
-    if target.is_file() and hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(content).digest():
+    if target.is_file() and target.read_bytes() == content:
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=".zip")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=".zip")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            Path(name).replace(target)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise PackageError(f"cannot write {target}: {error.strerror}; make room there, or make it writable") from error
     return target
 
 

@@ -276,6 +276,8 @@ def cautions(settings: Settings, today: dt.date) -> tuple[str, ...]:
         found.append(f"parley:legalReview is of {review.date}, older than a year: have it repeated")
     if settings.environment in ("staging", "prod") and settings.alarms.email is None:
         found.append("parley:alarmEmail is not set: alarms go to a topic that nobody reads until somebody subscribes")
+    if settings.renotify_days is not None:
+        found.append("parley:consent.renotify is declared, but this version reminds nobody yet")
     if beyond := sorted(set(settings.channels) - CARRIED_BY_PROXY):
         found.append(
             f"parley:channels names {', '.join(beyond)}: records of these are kept and expire as declared, "

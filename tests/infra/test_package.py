@@ -114,14 +114,14 @@ class TestWriting:
         assert list(target.parent.iterdir()) == [target]
 
     def test_nothing_is_left_of_a_failed_write(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A write that fails leaves neither half a zip nor a temporary file."""
+        """A write that fails is one message, and leaves neither half a zip nor a temporary file."""
 
         def fail(*_: object) -> None:
-            raise OSError("disk full")
+            raise OSError(28, "No space left on device")
 
         source, target = tree(tmp_path / "source", NAMES), tmp_path / "build" / "functions.zip"
         monkeypatch.setattr(Path, "replace", fail)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(PackageError, match=r"functions\.zip: No space left on device; make room"):
             write_package(source, target)
         assert list(target.parent.iterdir()) == []
 

@@ -311,6 +311,15 @@ class TestCautions:
         review = {"reviewer": "J. Doe", "date": "2026-01-31"}
         assert "parley:alarmEmail" in cautions(stacks.settings("prod", legalReview=review), self.TODAY)[0]
 
+    def test_what_is_declared_and_not_carried_out(self) -> None:
+        """A reminder that nobody sends is told, not passed over."""
+        settings = stacks.settings(
+            "dev",
+            consent={"methods": ["in_app"], "renotify": 365},
+            legalReview={"reviewer": "J. Doe", "date": "2026-01-31"},
+        )
+        assert "reminds nobody yet" in cautions(settings, self.TODAY)[0]
+
     def test_channels_that_proxy_does_not_connect(self) -> None:
         """Declaring chat is allowed, with a word on what Proxy connects."""
         settings = stacks.settings(
