@@ -8,8 +8,8 @@ import yaml
 
 HEAD = """# Configuration
 
-Made from `Pulumi.yaml` by `make docs`. Each environment's values are in its stack file; a stack's value replaces a default
-as a whole. A wrong, unknown or missing key stops the preview; one message names all of them, with the way out.
+Made from `Pulumi.yaml` by `make docs`. Each environment's values are in its stack file; a stack's value replaces a
+default as a whole. A wrong, unknown or missing key stops the preview; one message names all of them, with the way out.
 
 | key | type | what it decides |
 |---|---|---|
