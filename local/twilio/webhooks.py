@@ -96,7 +96,12 @@ class HttpPost:
             raise DeliveryError("plain http is delivered to loopback only: use an https URL")
         try:
             answer = self._pool.request(
-                "POST", url, body=body, headers=dict(headers), timeout=urllib3.Timeout(total=timeout), redirect=False
+                "POST",
+                url,
+                body=body,
+                headers={**headers, "Connection": "close"},  # a reused connection that had died would look like a fault
+                timeout=urllib3.Timeout(total=timeout),
+                redirect=False,
             )
         except urllib3.exceptions.TimeoutError as error:
             raise TimeoutError(str(error)) from error
