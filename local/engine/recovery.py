@@ -99,6 +99,20 @@ def pending_creates(state: Path, project: str, stack: str) -> tuple[PendingCreat
     )
 
 
+def adopted(state: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, Any]:
+    """Return an exported state without open operations, in which the creations of `found` (URN -> ID) have ended.
+
+    They come last, after whatever they depend on, and have their inputs for outputs until they are refreshed.
+    """
+    deployment = dict(state["deployment"])
+    resources = list(deployment.get("resources") or ())
+    for operation in deployment.pop("pending_operations", None) or ():
+        resource = operation["resource"]
+        if operation.get("type") == "creating" and (id_ := found.get(resource["urn"])):
+            resources.append({**resource, "id": id_, "outputs": resource.get("inputs") or {}})
+    return {**state, "deployment": {**deployment, "resources": resources}}
+
+
 def _alive(pid: int, since: str) -> bool:
     """Whether the process that took a lock still runs; a later process with the same number is another one."""
     try:

@@ -27,7 +27,7 @@ import yaml
 from local.engine.errors import EngineError, EngineInterruptedError
 from local.engine.events import Recorder, clean_output
 from local.engine.progress import Progress, silent
-from local.engine.recovery import free_lock, identify, pending_creates
+from local.engine.recovery import adopted, free_lock, identify, pending_creates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -174,28 +174,40 @@ class Workspace:
     # -- recovery ---------------------------------------------------------------------------------------------------
 
     def identify(self, pending: PendingCreate) -> str | None:
-        """Return the ID under which a half-made resource would be found; a subclass may know more types."""
+        """Return the ID under which a half-made resource would be found; a subclass may know more types.
+
+        A wrong guess does no harm: an object that is not there is dropped again and made by the next `up`.
+        """
         return identify(pending)
 
     def _recover(self) -> None:
-        """Let go on where a killed operation stopped: remove its lock, look for what it may have made.
+        """Let go on where a killed operation stopped: remove its lock, take what it had made into the state.
 
-        A wrong guess does no harm: the engine reads each imported object and drops what is not there.
+        `refresh --import-pending-creates` is no help: the engine (3.259) drops those resources. So each one whose ID is
+        told by its name is written into the state, and a refresh of just these then reads them or finds them gone.
         """
         name = self._project_name()
         if message := free_lock(self.state, name, self.stack):
             self._report(Progress(message))
-        pending = pending_creates(self.state, name, self.stack)
-        if not pending:
+        if not (pending := pending_creates(self.state, name, self.stack)):
             return
-        found = [(one.urn, guess) for one in pending if (guess := self.identify(one))]
         making = ", ".join(f"{one.type} {one.name}" for one in pending)
         self._report(Progress(f"It was making {making}; looking for what is there of it."))
-        if found:
-            imports = [part for pair in found for word in pair for part in ("--import-pending-creates", word)]
-            self._operate("refresh", "--yes", "--skip-preview", *imports)
-        if pending_creates(self.state, name, self.stack):
-            self._operate("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
+        found = {one.urn: guess for one in pending if (guess := self.identify(one))}
+        before = self.export()
+        self._import_state(adopted(before, found))
+        if not found:
+            return
+        try:
+            targets = [part for urn in found for part in ("--target", urn)]
+            self._operate("refresh", "--yes", "--skip-preview", *targets)
+        except EngineError as error:
+            self._import_state(adopted(before, {}))
+            self._report(Progress(f"It could not be looked for, so it is made again. {error}"))
+
+    def _import_state(self, state: dict[str, Any]) -> None:
+        """Replace the state; the engine checks that it is sound and drops operations left open."""
+        self._command("stack", "import", *self._stack(), given=json.dumps(state))
 
     # -- the engine's process ---------------------------------------------------------------------------------------
 
@@ -213,6 +225,12 @@ class Workspace:
         if interrupted:
             raise EngineInterruptedError(
                 f"`{operation}` was interrupted; the engine has ended in good order. Run it again to go on."
+            )
+        if code < 0:
+            raise EngineError(
+                f"`{operation}` was cut short: the engine was ended by {signal.Signals(-code).name}. "
+                "Run it again to go on.",
+                128 - code,
             )
         if code:
             errors = recorder.told() or clean_output(output) or [f"exit code {code}"]
