@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from moto.iam.models import iam_backends
-from moto.sts.models import sts_backends
+from moto.sts.models import STSBackend, sts_backends
 
 from local.aws.calls import ACCOUNT
+from local.aws.mends import Mends
 from local.aws.policy import Principal, Question, Verdict, verdict
 
 _PARTITION = "aws"
@@ -46,6 +47,18 @@ def principal_of(access_key: str) -> Principal:
     if session is None:
         raise UnknownKeyError(access_key)
     return Principal(ACCOUNT, session.arn, role_arn=session.role_arn)
+
+
+def install(mends: Mends) -> None:
+    """Let GetCallerIdentity name the account's root as policies know it, where moto names a user of its own making."""
+
+    def identity(original: Any, backend: STSBackend, access_key_id: str, region: str) -> tuple[str, str, str]:
+        if access_key_id.startswith("ASIA"):
+            found: tuple[str, str, str] = original(backend, access_key_id, region)
+            return found
+        return ACCOUNT, ROOT.arn, ACCOUNT
+
+    mends.wrap(STSBackend, "get_caller_identity", identity)
 
 
 def assume(role_arn: str, session_name: str, *, service: str) -> SessionKeys:

@@ -16,7 +16,7 @@ from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import FakeBucket
 
-from local.aws import dynamodb_tokens, kms_keys, moto_time, object_lock, queues, snapshot
+from local.aws import callers, dynamodb_tokens, kms_keys, moto_time, object_lock, queues, snapshot
 from local.aws.authorization import Door, Refusal, log_group_key_refusal, render
 from local.aws.calls import read_call
 from local.aws.mends import Mends
@@ -46,6 +46,7 @@ class Moto:
         self._locks = {service: threading.RLock() for service in _SERIAL}
         self._dispatcher = DomainDispatcherApplication(create_backend_app)
         moto_time.install(self._mends, clock)
+        callers.install(self._mends)
         kms_keys.install(self._mends)
         object_lock.install(self._mends)
         dynamodb_tokens.install(self._mends, clock)
