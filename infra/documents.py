@@ -307,9 +307,9 @@ def secret(place: Place, secret_arn: str, readers: Sequence[str], deployers: Seq
     """Return the policy of a secret that only the reading roles and the deploying principals may read.
 
     `readers` are role names; `deployers` are ARNs or patterns of whoever runs the deployment, which reads the secret
-    back to see drift.
+    back to see drift. The root user is let in because it could take the policy away anyhow.
     """
-    allowed = [*(place.role_arn(role) for role in readers), *deployers]
+    allowed = [*(place.role_arn(role) for role in readers), place.owner["AWS"], *deployers]
     return document(
         _deny(
             "DenyOtherReaders",
@@ -458,7 +458,7 @@ def _allow(
 
 def _deny(sid: str, resources: str | Sequence[str], actions: Sequence[str], conditions: Mapping[str, Any]) -> Statement:
     listed = [resources] if isinstance(resources, str) else resources
-    return _statement(sid, "Deny", principal="*", actions=actions, resources=listed, conditions=conditions)
+    return _statement(sid, "Deny", principal={"AWS": "*"}, actions=actions, resources=listed, conditions=conditions)
 
 
 def _statement(
@@ -467,7 +467,7 @@ def _statement(
     *,
     actions: Sequence[str],
     resources: Sequence[str] = (),
-    principal: str | Mapping[str, str] | None = None,
+    principal: Mapping[str, str] | None = None,
     conditions: Mapping[str, Any] | None = None,
 ) -> Statement:
     statement: Statement = {"Sid": sid, "Effect": effect}

@@ -272,6 +272,7 @@ class TestSecret:
         found = by_sid(RESOURCE_POLICIES["secret"])["DenyOtherReaders"]
         assert found["Condition"]["StringNotLike"]["aws:PrincipalArn"] == [
             *(PLACE.role_arn(role) for role in ROLES),
+            f"arn:aws:iam::{stacks.ACCOUNT}:root",
             f"arn:aws:iam::{stacks.ACCOUNT}:role/deploy",
             f"arn:aws:iam::{stacks.ACCOUNT}:role/*/deploy",
         ]
