@@ -17,7 +17,7 @@ from local.twilio.faults import Faults
 from local.twilio.limits import BASELINE_PER_SECOND, RateLimit
 from local.twilio.routes import Exchange, proxy, sim
 from local.twilio.simulator import ScriptError, Simulator
-from local.twilio.webhooks import HttpPost, Webhooks, is_loopback
+from local.twilio.webhooks import Webhooks, http_post, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,8 +55,7 @@ class Emulator:
         )
         self.faults = Faults()
         self.limit = RateLimit(requests_per_second)
-        self._own_post = HttpPost() if post is None else None
-        self.webhooks = Webhooks(self.carrier, self.faults, post or self._own_post or HttpPost())
+        self.webhooks = Webhooks(self.carrier, self.faults, post or http_post)
         self.simulator = Simulator(self.carrier, self.webhooks)
         self._routes = routes.url_map()
 
@@ -76,10 +75,8 @@ class Emulator:
         self.carrier.reset()
 
     def close(self) -> None:
-        """Let background webhooks finish and close idle connections."""
+        """Let background webhooks finish."""
         self.webhooks.drain()
-        if self._own_post is not None:
-            self._own_post.close()
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""

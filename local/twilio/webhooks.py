@@ -79,39 +79,27 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-class HttpPost:
-    """Posts over the network: https anywhere with a valid certificate, plain http to loopback only; no redirects."""
+def http_post(
+    url: str, headers: Mapping[str, str], body: bytes, timeout: float
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Send one POST: https anywhere with a valid certificate, plain http to loopback only; redirects are not followed.
 
-    def __init__(self) -> None:
-        self._pool = urllib3.PoolManager(maxsize=8, retries=False)
-
-    def __call__(
-        self, url: str, headers: Mapping[str, str], body: bytes, timeout: float
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Send one POST. Raises DeliveryError when there is no answer."""
-        parts = urlsplit(url)
-        if (parts.hostname or "").endswith(".twilio.com"):
-            raise DeliveryError("the emulator never calls the real Twilio")
-        if parts.scheme != "https" and not is_loopback(parts.hostname):
-            raise DeliveryError("plain http is delivered to loopback only: use an https URL")
+    Each has its own connection, since a kept one that had died would look like a fault of the handler.
+    Raises DeliveryError or TimeoutError when there is no answer.
+    """
+    parts = urlsplit(url)
+    if (parts.hostname or "").endswith(".twilio.com"):
+        raise DeliveryError("the emulator never calls the real Twilio")
+    if parts.scheme != "https" and not is_loopback(parts.hostname):
+        raise DeliveryError("plain http is delivered to loopback only: use an https URL")
+    with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=timeout)) as pool:
         try:
-            answer = self._pool.request(
-                "POST",
-                url,
-                body=body,
-                headers={**headers, "Connection": "close"},  # a reused connection that had died would look like a fault
-                timeout=urllib3.Timeout(total=timeout),
-                redirect=False,
-            )
+            answer = pool.request("POST", url, body=body, headers=dict(headers), redirect=False)
         except urllib3.exceptions.TimeoutError as error:
             raise TimeoutError(str(error)) from error
         except urllib3.exceptions.HTTPError as error:
             raise DeliveryError(type(error).__name__) from error
         return answer.status, answer.headers, answer.data
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        self._pool.clear()
 
 
 class Webhooks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.error import HTTPError
@@ -17,7 +18,7 @@ from local.twilio import Emulator, SnapshotError
 from local.twilio.errors import TwilioError
 from local.twilio.limits import RateLimit
 from local.twilio.numbers import OWNED_FROM_THE_START, number_sid
-from local.twilio.webhooks import DeliveryError, HttpPost
+from local.twilio.webhooks import DeliveryError, http_post
 from tests.local.twilio_stage import ACCOUNT, ANA, BEN, KEY, POOL, SECRET, TOKEN, Stage, refused
 
 
@@ -531,12 +532,16 @@ def test_unknown_simulator_calls_are_404(stage: Stage) -> None:
 
 def test_plain_http_webhooks_stay_on_this_machine() -> None:
     """A webhook to plain http elsewhere is never sent, and none at all to the real Twilio."""
-    post = HttpPost()
     with pytest.raises(DeliveryError, match="real Twilio"):
-        post("https://webhooks.twilio.com/v1/Accounts", {}, b"", 1.0)
+        http_post("https://webhooks.twilio.com/v1/Accounts", {}, b"", 1.0)
     with pytest.raises(DeliveryError, match="https"):
-        post("http://192.0.2.7/intercept", {}, b"", 1.0)
-    post.close()
+        http_post("http://192.0.2.7/intercept", {}, b"", 1.0)
+
+
+def test_a_handler_that_says_nothing_is_a_timeout() -> None:
+    """A handler that takes the connection and never answers ends in TimeoutError after the time given."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(TimeoutError):
+        http_post(f"http://127.0.0.1:{listener.getsockname()[1]}/intercept", {}, b"", 0.05)
 
 
 def test_error_details_reach_the_message() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,14 +15,13 @@ import pytest
 from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from local.clock import Clock
+from local.serving import Server
 from local.twilio import Emulator
 from local.twilio.client import connect
 from local.twilio.numbers import number_sid
-from local.twilio.server import QuietHandler, Server
 
 ACCOUNT = "AC" + "1" * 32
 TOKEN = "t" * 32
@@ -67,14 +65,9 @@ class Receiver:
     deliveries: list[Delivery] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=QuietHandler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        """The address of the receiver."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        self._server = Server(self._answer, port=0, purpose="receiver")
+        self._server.start()
+        self.url = self._server.url
 
     def _answer(self, environ: Any, start_response: Any) -> Any:
         request = Request(environ)
@@ -92,9 +85,7 @@ class Receiver:
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.close()
 
 
 class Stage:
@@ -105,7 +96,8 @@ class Stage:
         self.emulator = Emulator(
             account_sid=ACCOUNT, auth_token=TOKEN, api_key=KEY, api_secret=SECRET, clock=self.clock
         )
-        self.server = Server(self.emulator)
+        self.server = Server(self.emulator.wsgi_app, port=0, purpose="twilio")
+        self.server.start()
         self.receiver = Receiver()
         self.clients: list[Client] = []
         self.client = self.connect(KEY, SECRET, ACCOUNT)
@@ -128,6 +120,7 @@ class Stage:
         for client in self.clients:
             client.http_client.close()
         self.server.close()
+        self.emulator.close()
         self.receiver.close()
 
     def sim(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

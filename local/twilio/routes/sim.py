@@ -1,4 +1,18 @@
-"""The simulator's own surface under `/_sim`: phones, clock, faults, deliveries. Loopback only, without credentials."""
+"""The simulator's own surface under `/_sim`: loopback only, without credentials, JSON in and out.
+
+- `POST sms` {from, to, body, media?: [url]} -> {message_sid, delivered, alerts: [code], interaction_sid,
+  outbound_message_sid, unsupported: [verb]};
+- `POST call` {from, to, duration?: s, answer?: answered|busy|no-answer|failed|canceled, digits?: [keys], hold?: bool}
+  -> {call_sid, connected, heard: [text], alerts, interaction_sid, outbound_call_sid, unsupported};
+- `POST hangup` {call_sid} -> {ended}, for a call that was held;
+- `GET phones/{E.164}` -> {number, messages: [...], calls: [...]}: what that phone saw and heard, nothing else;
+- `GET clock`, `POST clock` {advance: s} -> {now};
+- `GET|POST|DELETE faults` (see `local.twilio.faults`), `GET webhooks` -> {webhooks: [...]} without message texts;
+- `GET numbers`, `POST numbers` {phone_number, sms?, voice?, mms?: bool}: own a further number;
+- `GET limits`, `POST limits` {requests_per_second: number|null}; `POST reset`: forget everything.
+
+An answer comes after the webhooks it caused were delivered. A mistake is 400 with {error: the way out}.
+"""
 
 from __future__ import annotations
 
