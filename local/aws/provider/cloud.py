@@ -118,7 +118,7 @@ class Cloud:
 
 
 def structured(value: Any) -> Any:
-    """`value`, read as JSON where it is text that spells an object or a list: so the engine hands over configuration."""
+    """`value`, read as JSON where it is text of an object or a list: so the engine hands over configuration."""
     if isinstance(value, str) and value[:1] in {"[", "{"}:
         try:
             return json.loads(value)

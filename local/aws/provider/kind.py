@@ -1,11 +1,11 @@
 """The base of one AWS resource type: which AWS operations carry it out.
 
-What a type does not say is found by name: the members of an operation's request are filled from the inputs with the same
-letters, and the outputs that `pulumi_aws` declares are filled from the members of the read's answer. An input that neither
-a member nor the type's own code takes is refused.
+What a type does not say is found by name: the members of an operation's request are filled from the inputs with the
+same letters, and the outputs that `pulumi_aws` declares are filled from the members of the read's answer. An input
+that neither a member nor the type's own code takes is refused.
 
-Outputs hold what was read back, so that a refresh can tell what changed since from what AWS fills in on its own, without a
-table of AWS's defaults (`infra.provider.merge`).
+Outputs hold what was read back, so that a refresh can tell what changed since from what AWS fills in on its own,
+without a table of AWS's defaults (`infra.provider.merge`).
 """
 
 from __future__ import annotations
@@ -105,11 +105,15 @@ class Kind(Resource[Cloud]):
     """Outputs that an update may change without being asked: unknown in its preview."""
     documents: ClassVar[Mapping[str, Check]] = {}
     """Inputs that are JSON text, compared by what it says, and the check of each."""
-    resets: ClassVar[Mapping[str, Any]] = {}
-    """What an input goes back to when the program no longer gives it: AWS's default."""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """AWS's defaults: what an input goes back to when the program no longer gives it. An import leaves them out."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Inputs that AWS needs though `pulumi_aws` does not say so."""
     tagging: ClassVar[Tagging | None] = None
+
+    def name_of(self, p: Mapping[str, Any]) -> Properties:
+        """Return the input that names the object, where `p` has it."""
+        return {self.name.input: p[self.name.input]} if self.name and self.name.input in p else {}
 
     @property
     def schema(self) -> Schema:
@@ -173,7 +177,8 @@ class Kind(Resource[Cloud]):
 
     def arguments(self, method: str, p: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of an operation, from those properties that it has a member for."""
-        out, inner = {}, {}
+        out: dict[str, Any] = {}
+        inner: dict[str, Any] = {}
         for name, value in p.items():
             found = self._target(method, name)
             if value is None or found is None or name in self.late:
@@ -236,8 +241,9 @@ class Kind(Resource[Cloud]):
         return inputs, failures
 
     def _autoname(self, name: Name, inputs: Properties, old: Properties, naming: Naming) -> Iterator[CheckFailure]:
-        if old.get(name.input) and name.input in (old.get(DEFAULTS) or []):
-            inputs[name.input] = old[name.input]
+        kept = old.get(name.input) if name.input in (old.get(DEFAULTS) or []) else None
+        if kept and str(kept).endswith(".fifo") == bool(ending(inputs)):
+            inputs[name.input] = kept
         elif naming.disabled:
             yield CheckFailure(name.input, "is required, since pulumi:autonaming is off: give it a value")
             return
@@ -250,13 +256,11 @@ class Kind(Resource[Cloud]):
             return UNKNOWN
         if naming.proposed and naming.enforced and not prefix:
             return naming.proposed
-        end = ".fifo" if inputs.get("fifoQueue") is True or inputs.get("fifoTopic") is True else ""
+        end = ending(inputs)
         random = naming.seed.hex()[:7]
         room = name.longest - len(name.prefix) - len(end)
-        if prefix:
-            base = str(prefix) + random
-        else:
-            base = naming.proposed or f"{naming.name[: room - len(random) - 1]}-{random}"
+        own = naming.proposed or f"{naming.name[: room - len(random) - 1]}-{random}"
+        base = f"{prefix}{random}" if prefix else own
         base = base.lower() if name.lower else base
         return name.prefix + base.removeprefix(name.prefix)[:room] + end
 
@@ -316,7 +320,11 @@ class Kind(Resource[Cloud]):
             for name in self.documents.keys() & inputs.keys() & old_inputs.keys()
             if as_json(inputs[name]) == as_json(old_inputs[name])
         }
-        diff = compare(old_inputs, {**inputs, **same}, self.replaces | COMMON)
+        # Giving a default explicitly, or no longer doing so, changes nothing.
+        once = {**old_inputs, **inputs}
+        given = (old_inputs.keys() ^ inputs.keys()) & self.defaults.keys()
+        fill = {name: once[name] for name in given if once[name] == self.defaults[name]}
+        diff = compare({**fill, **old_inputs}, {**fill, **inputs, **same}, self.replaces | COMMON)
         retagged = "tags" not in diff.changed and wire.known(inputs.get("tags"))
         if retagged and self.all_tags(ctx, inputs) != (state.get("tagsAll") or {}):
             changes = {**diff.changes, ("tagsAll",): Change.UPDATE}
@@ -331,7 +339,7 @@ class Kind(Resource[Cloud]):
 
     def preview(self, ctx: Cloud, inputs: Properties, state: Properties | None, /) -> Properties:
         """Return what is known before: the inputs, and on an update the outputs that it does not touch."""
-        known = dict.fromkeys(self.volatile, UNKNOWN) if state else {}
+        known: Properties = dict.fromkeys(self.volatile, UNKNOWN)
         if state is None:
             known = dict.fromkeys(self.schema.outputs.keys() - {"tags"}, UNKNOWN)
             known.update({"region": ctx.region} if "region" in known else {})
@@ -357,14 +365,14 @@ class Kind(Resource[Cloud]):
     def update(
         self, ctx: Cloud, id_: str, old_inputs: Properties, state: Properties, inputs: Properties, /
     ) -> Properties:
-        """Change what differs. Nothing differs when the engine goes on with a half-done create: then all is done again."""
+        """Change what differs; nothing does when the engine goes on with a half-done create, and then all is done."""
         c = self.client(ctx, inputs)
         tags, tagged = self.all_tags(ctx, inputs), state.get("tagsAll") or {}
         changed = set(compare(old_inputs, inputs).changed)
         again = not changed and tags == tagged
         if again:
             old_inputs, changed = {}, set(visible(inputs))
-        new = {**{name: value for name, value in self.resets.items() if name in changed}, **inputs}
+        new = {**{name: value for name, value in self.defaults.items() if name in changed}, **inputs}
         with speaking():
             if changed - self.late - self.local - {"tags"}:
                 self.change(c, id_, old_inputs, new, changed)
@@ -372,7 +380,8 @@ class Kind(Resource[Cloud]):
                 self.settle(c, id_, old_inputs, new)
             if self.tagging and (tags != tagged or again):
                 self.put_tags(c, {**state, **self._live(c, id_, {**state, **inputs})}, tagged, tags)
-            return self._outputs(ctx, c, id_, inputs, {**state, **inputs})
+            steady = {name: value for name, value in state.items() if name not in self.volatile}
+            return self._outputs(ctx, c, id_, inputs, {**steady, **inputs})
 
     def read(self, ctx: Cloud, id_: str, inputs: Properties | None, state: Properties | None, /) -> Live | None:
         """Read the object; its inputs are the old ones with what changed since, or on import all that it has."""
@@ -381,12 +390,13 @@ class Kind(Resource[Cloud]):
                 now = self._outputs(ctx, self.client(ctx, state or {}), id_, inputs or {}, state or {})
         except Gone:
             return None
-        names = {name for name in self.schema.inputs if name not in self.twins or name in (inputs or {})}
+        shared = self.twins - (inputs or {}).keys()
+        names = self.schema.inputs.keys() - shared - self.instead.keys()
         if inputs is not None and state is not None:
             return Live(drifted(inputs, state, now, names), now)
-        own_id = self.form.format(**now) if self.parent else id_
+        own_id = self.form.format(**{**self.keys(id_, {}), **now})
         found = {name: now[name] for name in names - COMMON if now.get(name) not in (None, "", [], {})}
-        return Live({name: value for name, value in found.items() if self.resets.get(name) != value}, now, own_id)
+        return Live({name: value for name, value in found.items() if self.defaults.get(name) != value}, now, own_id)
 
     def delete(self, ctx: Cloud, id_: str, state: Properties, /) -> None:
         """Remove the object, if it is still there."""
@@ -414,11 +424,16 @@ class Kind(Resource[Cloud]):
         return {**kept, **live}
 
 
-class Gone(ProviderError):
+class Gone(ProviderError):  # noqa: N818 - it is an answer, often not an error
     """The object is not there any more."""
 
     def __init__(self) -> None:
         super().__init__("it is gone from AWS: `pulumi up --refresh` makes it again")
+
+
+def ending(inputs: Properties) -> str:
+    """Return what the name of a queue or topic has to end with."""
+    return ".fifo" if inputs.get("fifoQueue") is True or inputs.get("fifoTopic") is True else ""
 
 
 def visible(inputs: Properties) -> Properties:
@@ -428,7 +443,7 @@ def visible(inputs: Properties) -> Properties:
 
 @contextmanager
 def speaking(*, of_others: bool = False) -> Iterator[None]:
-    """Turn botocore's errors into messages for the user; AWS's "not found" into `Gone`, unless it is of other objects."""
+    """Turn botocore's errors into messages for the user; AWS's "not found" into `Gone` but when `of_others`."""
     try:
         yield
     except AWS_ERRORS as error:

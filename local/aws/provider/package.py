@@ -14,7 +14,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def zipped(package: Asset) -> bytes:
-    """Return `package` as a zip file; paths are relative to the program's folder, in which the engine starts a provider.
+    """Return `package` as a zip file; paths are relative to the program's folder, where the engine starts providers.
 
     Raises `ProviderError` when a file is missing or the archive is of a kind that the stand-in does not fetch.
     """

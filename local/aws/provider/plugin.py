@@ -104,11 +104,9 @@ class Aws(provider.Provider):
         if isinstance(given.get("defaultTags"), list):
             given["defaultTags"] = given["defaultTags"][0]
         failures = list(problems(coerce(given, ProviderArgs), ProviderArgs))
-        for name in sorted((given.keys() & members(ProviderArgs).keys()) - SETTINGS - NEEDLESS):
-            failures.append(
-                CheckFailure(f"aws:{name}", "the local stand-in does not carry this out: leave it out here")
-            )
-        return config, failures
+        idle = (given.keys() & members(ProviderArgs).keys()) - SETTINGS - NEEDLESS
+        reason = "the local stand-in does not carry this out: leave it out here"
+        return config, failures + [CheckFailure(f"aws:{name}", reason) for name in sorted(idle)]
 
     def diff_config(self, old: Properties, new: Properties) -> Diff:
         """Compare two configurations; another region means other objects."""

@@ -1,7 +1,7 @@
 """The resource types as the installed `pulumi_aws` declares them, read from its Python classes.
 
-The same classes make the program's requests, so what they do not know cannot reach a real deployment either. The SDK keeps
-its type information behind private names (`pulumi._types`); the project pins the SDK for that reason.
+The same classes make the program's requests, so what they do not know cannot reach a real deployment either. The SDK
+keeps its type information behind private names (`pulumi._types`); the project pins the SDK for that reason.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import collections.abc
 import functools
 import importlib
 import sys
+import threading
 import typing
+import warnings
 from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any
@@ -21,16 +23,20 @@ from infra.provider import UNKNOWN, Asset, CheckFailure, render
 from infra.provider.changes import Path
 
 TEXTS = {"true": True, "false": False}
+_importing = threading.Lock()
 
 
 class Schema:
-    """One resource type: `inputs` and `outputs` map Pulumi's names to Python types, `arguments` is the inputs' class."""
+    """One resource type: `inputs` and `outputs` map Pulumi's names to types, `arguments` is the inputs' class."""
 
     def __init__(self, token: str) -> None:
         _, module, name = token.split(":")
         package = module.partition("/")[0]
-        home = importlib.import_module("pulumi_aws." + (f"{package}_" if package == "lambda" else package))
-        names = vars(sys.modules[getattr(home, name).__module__])
+        with _importing, warnings.catch_warnings():
+            # A package holds its deprecated types too, and warns of them though nobody asked for them.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            home = importlib.import_module("pulumi_aws." + (f"{package}_" if package == "lambda" else package))
+            names = vars(sys.modules[getattr(home, name).__module__])
         # Where a nested block has the resource's name, the arguments are `…InitArgs`.
         self.arguments = next(names[n] for n in (f"{name}InitArgs", f"{name}Args") if is_object(names.get(n)))
         self.inputs = members(self.arguments)
@@ -84,7 +90,7 @@ def is_map(kind: Any) -> bool:
 
 
 def coerce(value: Any, kind: Any) -> Any:
-    """`value` with text that spells a number or boolean turned into it, and the other way round, as the real provider does."""
+    """`value` with text that spells a number or boolean turned into it, and back, as the real provider does."""
     if isinstance(value, dict):
         if is_object(kind):
             return {name: coerce(item, members(kind).get(name, Any)) for name, item in value.items()}
@@ -113,9 +119,9 @@ def problems(value: Any, kind: Any, path: Path = ()) -> Iterator[CheckFailure]:
     if is_object(kind):
         yield from _object_problems(value, kind, path)
     elif is_list(kind) or is_map(kind):
-        wanted, word = (list, "a list") if is_list(kind) else (dict, "a map")
-        if not isinstance(value, wanted):
-            yield CheckFailure(render(path), f"expected {word}, got {_described(value)}")
+        if not isinstance(value, list if is_list(kind) else dict):
+            form = "a list" if is_list(kind) else "a map"
+            yield CheckFailure(render(path), f"expected {form}, got {_described(value)}")
             return
         for key, item in enumerate(value) if isinstance(value, list) else value.items():
             yield from problems(item, element(kind), (*path, key))
@@ -129,13 +135,15 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 def _fits(value: Any, kind: Any) -> bool:
     if kind is bool or isinstance(value, bool):
         return kind is bool and isinstance(value, bool)
-    return isinstance(value, {int: int, float: (int, float), str: str}[kind])
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def _described(value: Any) -> str:
-    if isinstance(value, dict | list | Asset):
-        return {dict: "an object", list: "a list"}.get(type(value), "an asset")
-    return repr(value)
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    return "an asset" if isinstance(value, Asset) else repr(value)
 
 
 def _object_problems(value: Any, kind: Any, path: Path) -> Iterator[CheckFailure]:

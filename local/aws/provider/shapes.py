@@ -5,7 +5,7 @@ The model also knows enumerations, limits and patterns, so that most of what AWS
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 import json
 import re
@@ -113,7 +113,7 @@ def _matches(pattern: str, value: str) -> bool:
 
 
 def to_aws(shape: Shape, value: Any, renames: Renames, path: Path = ()) -> Any:
-    """`value` as the AWS type `shape`; None for what is not known yet. `Invalid` or `Unsupported` say what cannot be."""
+    """`value` as the AWS type `shape`; None for what is not known yet. Raises `Invalid` and `Unsupported`."""
     if value is UNKNOWN or value is None:
         return None
     if isinstance(shape, StructureShape):
@@ -216,7 +216,7 @@ def _pair(item: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def _plain(kind: Any, value: Any) -> Any:
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         return value.isoformat()
     if kind is str:
         if isinstance(value, dict | list):

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
 
 from infra.provider import CheckFailure, Properties
 from local.aws.provider.cloud import Client
 from local.aws.provider.kind import Kind, Name, Tagging
 from local.aws.provider.kinds.kms import within
+from local.aws.provider.shapes import request
 
 TAGGING = Tagging("tag_resource", "untag_resource", "get_tags", "ResourceArn", "arn")
 
@@ -26,7 +28,7 @@ class Api(Kind):
         ("body", "credentialsArn", "failOnWarnings", "routeKey", "target"),
         "use aws.apigatewayv2.Integration and aws.apigatewayv2.Route",
     )
-    resets = {"description": "", "disableExecuteApiEndpoint": False, "version": ""}
+    defaults = {"description": "", "disableExecuteApiEndpoint": False, "version": ""}
     tagging = TAGGING
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
@@ -59,15 +61,19 @@ class Api(Kind):
 
 
 class Stage(Kind):
-    """A stage: its name is its id."""
+    """A stage: its name is its id.
+
+    moto has neither UpdateStage nor tags of stages. A stage holds nothing but its settings, so a new one of the same
+    name does as well.
+    """
 
     token, service, form, parent = "aws:apigatewayv2/stage:Stage", "apigatewayv2", "{name}", "apiId"
-    creates, updates, reads, deletes = "create_stage", "update_stage", "get_stage", "delete_stage"
+    creates, reads, deletes = "create_stage", "get_stage", "delete_stage"
     name = Name("name", 128)
     renames = {"name": "StageName"}
     replaces = frozenset({"apiId", "name"})
     instead = {"clientCertificateId": "it is for WebSocket APIs"}
-    resets = {
+    defaults = {
         "autoDeploy": False,
         "defaultRouteSettings": {},
         "description": "",
@@ -116,10 +122,23 @@ class Stage(Kind):
         }
 
     def change(self, c: Client, id_: str, old: Properties, new: Properties, changed: Set[str]) -> None:
-        """Update the stage; its access log is taken away by a call of its own."""
-        if "accessLogSettings" in changed and not new.get("accessLogSettings"):
-            c.call("delete_access_log_settings", ApiId=new["apiId"], StageName=new["name"])
-        super().change(c, id_, old, new, changed)
+        """Make the stage anew, with its tags."""
+        self._again(c, new, self.arguments("create_stage", new), self.get_tags(c, new))
+
+    def put_tags(self, c: Client, state: Properties, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+        """Make the stage anew, with its settings."""
+        there = c.call("get_stage", ApiId=state["apiId"], StageName=state["name"])
+        self._again(c, state, {name: there[name] for name in request(self.service, self.creates) if name in there}, new)
+
+    @staticmethod
+    def _again(c: Client, p: Properties, arguments: dict[str, Any], tags: Mapping[str, str]) -> None:
+        where = {"ApiId": p["apiId"], "StageName": p["name"]}
+        c.call("delete_stage", **where)
+        c.call("create_stage", **{**arguments, **where, "Tags": dict(tags)})
+
+    def get_tags(self, c: Client, state: Properties) -> dict[str, str]:
+        """Return the tags, which the stage itself tells."""
+        return dict(c.call("get_stage", ApiId=state["apiId"], StageName=state["name"]).get("Tags") or {})
 
 
 class Integration(Kind):
@@ -133,9 +152,10 @@ class Integration(Kind):
     )
     creates, updates = "create_integration", "update_integration"
     reads, deletes = "get_integration", "delete_integration"
+    renames = {"timeoutMilliseconds": "TimeoutInMillis"}
     replaces = frozenset({"apiId", "integrationType"})
     instead = {"responseParameters": "leave it out", "tlsConfig": "leave it out"}
-    resets = {"description": "", "timeoutMilliseconds": 30000}
+    defaults = {"description": "", "timeoutMilliseconds": 30000}
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
         """Yield integrations that an HTTP API does not have, and timeouts beyond its limits."""
@@ -175,7 +195,7 @@ class Route(Kind):
         ),
         "leave it out",
     )
-    resets = {"authorizationType": "NONE", "operationName": ""}
+    defaults = {"authorizationType": "NONE", "operationName": ""}
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
         """Yield route keys and targets that API Gateway refuses, and authorizers that the local gateway lacks."""

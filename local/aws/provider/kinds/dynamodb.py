@@ -95,7 +95,7 @@ class Table(Kind):
         "streamArn": "LatestStreamArn",
         "streamLabel": "LatestStreamLabel",
     }
-    resets = {
+    defaults = {
         "billingMode": "PROVISIONED",
         "deletionProtectionEnabled": False,
         "globalSecondaryIndexes": [],
@@ -134,9 +134,9 @@ class Table(Kind):
         declared = {attribute.get("name") for attribute in p.get("attributes") or []}
         if UNKNOWN in used | declared:
             return
-        for name in sorted(used - declared - {None}):
+        for name in sorted(map(str, used - declared - {None})):
             yield CheckFailure("attributes", f"lacks {name!r}, which is part of a key: add its name and type")
-        for name in sorted(declared - used):
+        for name in sorted(map(str, declared - used)):
             yield CheckFailure("attributes", f"has {name!r}, which is part of no key: leave it out")
 
     def make(self, c: Client, p: Properties) -> str:

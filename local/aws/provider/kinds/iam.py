@@ -24,7 +24,13 @@ class Role(Kind):
     local = frozenset({"forceDetachPolicies"})
     instead = {"inlinePolicies": "use aws.iam.RolePolicy"}
     documents = {"assumeRolePolicy": TRUST}
-    resets = {"description": "", "maxSessionDuration": 3600, "managedPolicyArns": [], "permissionsBoundary": ""}
+    defaults = {
+        "description": "",
+        "maxSessionDuration": 3600,
+        "managedPolicyArns": [],
+        "path": "/",
+        "permissionsBoundary": "",
+    }
     tagging = Tagging("tag_role", "untag_role", "list_role_tags", "RoleName", "name")
 
     @staticmethod
@@ -56,7 +62,7 @@ class Role(Kind):
         elif "permissionsBoundary" in changed:
             c.call("delete_role_permissions_boundary", RoleName=id_)
         if changed & {"description", "maxSessionDuration"}:
-            super().change(c, id_, old, {**self.resets, **new}, changed)
+            super().change(c, id_, old, {**self.defaults, **new}, changed)
 
     def remove(self, c: Client, id_: str, state: Properties) -> None:
         """Detach the managed policies, with `forceDetachPolicies` remove the inline ones, and delete the role."""

@@ -25,7 +25,14 @@ class Key(Kind):
     local = frozenset({"deletionWindowInDays", "bypassPolicyLockoutSafetyCheck"})
     unread = frozenset({"rotationPeriodInDays"})
     documents = {"policy": ATTACHED}
-    resets = {"description": "", "isEnabled": True, "enableKeyRotation": False}
+    defaults = {
+        "customerMasterKeySpec": SYMMETRIC,
+        "description": "",
+        "enableKeyRotation": False,
+        "isEnabled": True,
+        "keyUsage": "ENCRYPT_DECRYPT",
+        "multiRegion": False,
+    }
     tagging = Tagging("tag_resource", "untag_resource", "list_resource_tags", "KeyId", "keyId")
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:

@@ -20,10 +20,10 @@ from local.aws.provider.package import zipped
 CODE = frozenset({"code", "s3Bucket", "s3Key", "s3ObjectVersion"})
 FROM_S3 = {"s3Bucket": "S3Bucket", "s3Key": "S3Key", "s3ObjectVersion": "S3ObjectVersion"}
 RESERVED = re.compile(
-    r"_HANDLER|_X_AMZN_TRACE_ID|TZ|AWS_(DEFAULT_)?REGION|AWS_EXECUTION_ENV|AWS_LAMBDA_.*"
+    r"_HANDLER|_X_AMZN_TRACE_ID|AWS_(DEFAULT_)?REGION|AWS_EXECUTION_ENV|AWS_LAMBDA_.*"
     r"|AWS_ACCESS_KEY(_ID)?|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|LAMBDA_(TASK_ROOT|RUNTIME_DIR)"
 )
-"""Environment variables that Lambda sets itself and refuses from others (Lambda developer guide; TZ aside, which it takes)."""
+"""Environment variables that Lambda sets itself and refuses from others (Lambda developer guide)."""
 
 
 def gateway_uri(c: Client, arn: str) -> str:
@@ -48,7 +48,7 @@ class Function(Kind):
     own = frozenset({*CODE, "sourceCodeHash"})
     local = frozenset({"skipDestroy", "useResourceTimeoutForPropagation"})
     unread = frozenset({*CODE, "sourceCodeHash", "publish"})
-    instead = dict.fromkeys(
+    instead = {"codeSha256": "use sourceCodeHash"} | dict.fromkeys(
         (
             "capacityProviderConfig",
             "codeSigningConfigArn",
@@ -69,7 +69,7 @@ class Function(Kind):
     volatile = frozenset(
         {"version", "qualifiedArn", "qualifiedInvokeArn", "lastModified", "codeSha256", "sourceCodeSize"}
     )
-    resets = {
+    defaults = {
         "deadLetterConfig": {"targetArn": ""},
         "description": "",
         "environment": {"variables": {}},
@@ -77,6 +77,8 @@ class Function(Kind):
         "kmsKeyArn": "",
         "layers": [],
         "memorySize": 128,
+        "packageType": "Zip",
+        "publish": False,
         "reservedConcurrentExecutions": -1,
         "timeout": 3,
         "tracingConfig": {"mode": "PassThrough"},
@@ -103,7 +105,7 @@ class Function(Kind):
     def _variable_faults(variables: Properties) -> Iterator[CheckFailure]:
         for name in variables:
             path = f"environment.variables.{name}"
-            if RESERVED.fullmatch(name) and name != "TZ":
+            if RESERVED.fullmatch(name):
                 yield CheckFailure(path, "is set by Lambda itself: take another name")
             elif not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]+", name):
                 yield CheckFailure(path, "must start with a letter and hold letters, digits and underscores only")
@@ -182,7 +184,7 @@ class Alias(Kind):
     name = Name("name", 128)
     renames = {"arn": "AliasArn"}
     replaces = frozenset({"name", "functionName"})
-    resets = {"description": "", "routingConfig": {"additionalVersionWeights": {}}}
+    defaults = {"description": "", "routingConfig": {"additionalVersionWeights": {}}}
 
     def keys(self, id_: str, was: Any) -> Properties:
         """Split the ARN, or on import `function/alias`."""

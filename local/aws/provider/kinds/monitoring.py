@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
@@ -18,6 +19,19 @@ RETENTION = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096
 """Days for which CloudWatch Logs keeps events (PutRetentionPolicy); 0 in Pulumi means for ever."""
 
 
+DEFAULT_TOPIC_ACTIONS = (
+    "AddPermission",
+    "DeleteTopic",
+    "GetTopicAttributes",
+    "ListSubscriptionsByTopic",
+    "Publish",
+    "RemovePermission",
+    "SetTopicAttributes",
+    "Subscribe",
+)
+"""What the policy of a new topic lets its owner do."""
+
+
 class LogGroup(Kind):
     """A log group."""
 
@@ -29,7 +43,7 @@ class LogGroup(Kind):
     late = frozenset({"retentionInDays"})
     local = frozenset({"skipDestroy"})
     instead = {"deletionProtectionEnabled": "use Pulumi's protect option"}
-    resets = {"retentionInDays": 0, "kmsKeyId": "", "logGroupClass": "STANDARD"}
+    defaults = {"retentionInDays": 0, "kmsKeyId": "", "logGroupClass": "STANDARD"}
     tagging = Tagging("tag_resource", "untag_resource", "list_tags_for_resource", "resourceArn", "arn")
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
@@ -84,7 +98,7 @@ class MetricAlarm(Kind):
     instead = dict.fromkeys(
         ("evaluationCriteria", "evaluationInterval", "evaluationWindow", "warmUpConfiguration"), "leave it out"
     )
-    resets = {"actionsEnabled": True, "treatMissingData": "missing"}
+    defaults = {"actionsEnabled": True, "treatMissingData": "missing"}
     tagging = Tagging("tag_resource", "untag_resource", "list_tags_for_resource", "ResourceARN", "arn")
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
@@ -195,7 +209,7 @@ class Topic(Kind):
     twins = frozenset({"policy"})
     replaces = frozenset({"name", "fifoTopic"})
     documents = {"policy": ATTACHED, "deliveryPolicy": json_object}
-    resets = {"displayName": "", "kmsMasterKeyId": "", "deliveryPolicy": "", "contentBasedDeduplication": False}
+    defaults = {"displayName": "", "kmsMasterKeyId": "", "deliveryPolicy": "", "fifoTopic": False}
     tagging = Tagging("tag_resource", "untag_resource", "list_tags_for_resource", "ResourceArn", "arn")
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
@@ -257,4 +271,13 @@ class TopicPolicy(Kind):
 
     def remove(self, c: Client, id_: str, state: Properties) -> None:
         """Put a policy that lets the owner's account do what a new topic's lets it."""
-        c.call("add_permission", TopicArn=id_, Label="_", AWSAccountId=[c.account], ActionName=["Publish"])
+        statement = {
+            "Sid": "__default_statement_ID",
+            "Effect": "Allow",
+            "Principal": {"AWS": "*"},
+            "Action": [f"SNS:{action}" for action in DEFAULT_TOPIC_ACTIONS],
+            "Resource": id_,
+            "Condition": {"StringEquals": {"AWS:SourceOwner": id_.split(":")[4]}},
+        }
+        document = {"Version": "2008-10-17", "Id": "__default_policy_ID", "Statement": [statement]}
+        self._put(c, id_, json.dumps(document))

@@ -48,6 +48,7 @@ class Bucket(Kind):
     name = Name("bucket", 63, lower=True)
     replaces = frozenset({"bucket", "objectLockEnabled"})
     own = frozenset({"objectLockEnabled"})
+    defaults = {"objectLockEnabled": False}
     local = frozenset({"forceDestroy"})
     tagging = Tagging("put_bucket_tagging", "delete_bucket_tagging", "get_bucket_tagging", "Bucket", "bucket")
     instead = {
@@ -124,7 +125,7 @@ class Bucket(Kind):
 
 
 class Setting(Kind):
-    """One setting of a bucket: it is put, read and deleted as a whole. `STEM` is what its operations are called after."""
+    """One setting of a bucket, put, read and deleted as a whole. `stem` is what its operations are called after."""
 
     service, form = "s3", "{bucket}"
     replaces = frozenset({"bucket", "expectedBucketOwner"})
@@ -254,11 +255,11 @@ class Policy(Setting):
 
 
 class ObjectLock(Setting):
-    """The default retention of a bucket with Object Lock; deleting the resource takes the default away, not the lock."""
+    """The default retention of a bucket with Object Lock; deleting it takes the default away, not the lock."""
 
     token, stem = "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration", "object_lock_configuration"
     nest = "ObjectLockConfiguration"
-    resets = {"objectLockEnabled": "Enabled"}
+    defaults = {"objectLockEnabled": "Enabled"}
     unread = Setting.unread | {"token"}
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
@@ -272,13 +273,21 @@ class ObjectLock(Setting):
             if isinstance(default[name], int) and default[name] < 1:
                 yield CheckFailure(f"{at}.{name}", f"must be at least 1, got {default[name]}")
 
+    def look(self, c: Client, id_: str, was: Properties) -> Properties | None:
+        """Read the configuration; moto tells the unit that was not given as 0."""
+        found = super().look(c, id_, was)
+        if found and "rule" in found:
+            default = found["rule"]["defaultRetention"]
+            found["rule"] = {"defaultRetention": {name: value for name, value in default.items() if value}}
+        return found
+
     def make(self, c: Client, p: Properties) -> str:
         """Put the configuration, which says again that the bucket has Object Lock."""
-        return super().make(c, {**self.resets, **p})
+        return super().make(c, {**self.defaults, **p})
 
     def change(self, c: Client, id_: str, old: Properties, new: Properties, changed: Set[str]) -> None:
         """Put the configuration again."""
-        super().change(c, id_, old, {**self.resets, **new}, changed)
+        super().change(c, id_, old, {**self.defaults, **new}, changed)
 
     def remove(self, c: Client, id_: str, state: Properties) -> None:
         """Take the default retention away."""

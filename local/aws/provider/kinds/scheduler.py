@@ -51,7 +51,7 @@ class Schedule(Kind):
     creates, updates, reads, deletes = "create_schedule", "update_schedule", "get_schedule", "delete_schedule"
     name = Name("name", 64)
     replaces = frozenset({"name", "groupName"})
-    resets = {"groupName": "default"}
+    defaults = {"groupName": "default", "scheduleExpressionTimezone": "UTC", "state": "ENABLED"}
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
         """Yield expressions, zones and windows that the scheduler refuses."""
@@ -69,7 +69,7 @@ class Schedule(Kind):
 
     def make(self, c: Client, p: Properties) -> str:
         """Create the schedule, in the default group unless another one is given."""
-        return super().make(c, {**self.resets, **p})
+        return super().make(c, {**self.defaults, **p})
 
     def look(self, c: Client, id_: str, was: Properties) -> Properties | None:
         """Read the schedule."""
@@ -78,7 +78,7 @@ class Schedule(Kind):
 
     def change(self, c: Client, id_: str, old: Properties, new: Properties, changed: Set[str]) -> None:
         """Put the schedule again: what is not given goes back to AWS's defaults."""
-        super().change(c, id_, old, {name: new[name] for name in new if name != "groupName"}, changed)
+        super().change(c, id_, old, {**self.defaults, **new}, changed)
 
 
 class ScheduleGroup(Kind):
@@ -89,3 +89,8 @@ class ScheduleGroup(Kind):
     name = Name("name", 64)
     replaces = frozenset({"name"})
     tagging = Tagging("tag_resource", "untag_resource", "list_tags_for_resource", "ResourceArn", "arn")
+
+    def remove(self, c: Client, id_: str, state: Properties) -> None:
+        """Delete the group; moto has no answer for one that is not there."""
+        c.call("get_schedule_group", Name=id_)
+        super().remove(c, id_, state)

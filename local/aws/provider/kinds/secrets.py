@@ -10,7 +10,7 @@ from collections.abc import Iterator, Set
 
 from botocore.exceptions import ClientError
 
-from infra.provider import UNKNOWN, CheckFailure, Properties, ProviderError
+from infra.provider import CheckFailure, Properties, ProviderError
 from local.aws.provider.cloud import Client
 from local.aws.provider.documents import ATTACHED
 from local.aws.provider.kind import Kind, Name, Tagging
@@ -29,7 +29,7 @@ class Secret(Kind):
     local = frozenset({"recoveryWindowInDays", "forceOverwriteReplicaSecret"})
     instead = {"replicas": "leave it out", "type": "leave it out"}
     documents = {"policy": ATTACHED}
-    resets = {"description": "", "kmsKeyId": "alias/aws/secretsmanager"}
+    defaults = {"description": "", "kmsKeyId": "alias/aws/secretsmanager"}
     tagging = Tagging("tag_resource", "untag_resource", "describe_secret", "SecretId", "arn")
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
@@ -94,7 +94,7 @@ class SecretVersion(Kind):
     secrets = frozenset({"secretString", "secretBinary"})
     own = frozenset({"secretBinary"})
     instead = dict.fromkeys(("secretStringWo", "secretStringWoVersion"), "use secretString")
-    resets = {"versionStages": ["AWSCURRENT"]}
+    defaults = {"versionStages": ["AWSCURRENT"]}
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
         """Yield versions without a value, with two, or with one that is no base64."""
@@ -102,7 +102,7 @@ class SecretVersion(Kind):
         if len(given) != 1:
             yield CheckFailure("secretString", "give either secretString or secretBinary")
         binary = p.get("secretBinary")
-        if isinstance(binary, str) and binary is not UNKNOWN:
+        if isinstance(binary, str):
             try:
                 base64.b64decode(binary, validate=True)
             except binascii.Error:

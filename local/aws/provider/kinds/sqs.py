@@ -58,12 +58,13 @@ class Queue(Kind):
     twins = frozenset({"policy"})
     replaces = frozenset({"name", "fifoQueue"})
     documents = {"policy": ATTACHED, "redrivePolicy": redrive, "redriveAllowPolicy": json_object}
-    resets = {
+    defaults = {
         "contentBasedDeduplication": False,
         "delaySeconds": 0,
+        "fifoQueue": False,
         "kmsDataKeyReusePeriodSeconds": 300,
         "kmsMasterKeyId": "",
-        "maxMessageSize": 262144,
+        "maxMessageSize": 1048576,
         "messageRetentionSeconds": 345600,
         "policy": "",
         "receiveWaitTimeSeconds": 0,
@@ -75,8 +76,8 @@ class Queue(Kind):
 
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
         """Yield what SQS refuses: names, limits, attributes of another type of queue."""
-        for name, (least, most) in LIMITS.items():
-            yield from within(p, name, least, most)
+        for limited, (least, most) in LIMITS.items():
+            yield from within(p, limited, least, most)
         name, fifo = p.get("name"), p.get("fifoQueue") is True
         if isinstance(name, str) and not re.fullmatch(
             r"[A-Za-z0-9_-]{1,75}\.fifo" if fifo else r"[A-Za-z0-9_-]{1,80}", name
