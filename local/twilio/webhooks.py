@@ -95,8 +95,10 @@ def http_post(
     with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=timeout)) as pool:
         try:
             answer = pool.request("POST", url, body=body, headers=dict(headers), redirect=False)
+        except urllib3.exceptions.NewConnectionError as error:  # urllib3 counts a refused connection as a timeout
+            raise DeliveryError("connection refused") from error
         except urllib3.exceptions.TimeoutError as error:
-            raise TimeoutError(str(error)) from error
+            raise TimeoutError("no answer in time") from error
         except urllib3.exceptions.HTTPError as error:
             raise DeliveryError(type(error).__name__) from error
         return answer.status, answer.headers, answer.data

@@ -205,6 +205,8 @@ def test_an_unreachable_handler_lets_the_interaction_pass(stage: Stage) -> None:
     stage.pair(stage.service(POOL[0], intercept_callback_url="http://127.0.0.1:1/intercept"))
     result = stage.sms(ANA, POOL[0], "hello")
     assert (result["delivered"], result["alerts"]) == (True, [80908])
+    [entry] = stage.sim("GET", "webhooks")["webhooks"]
+    assert (entry["outcome"], entry["problem"], entry["status"]) == ("failed", "connection refused", None)
 
 
 def test_the_callback_comes_once_for_each_status(stage: Stage) -> None:
