@@ -85,6 +85,27 @@ def free_lock(state: Path, project: str, stack: str) -> str | None:
     return f"The last operation on the stack {stack} was killed (process {', '.join(freed)}); its lock is removed."
 
 
+def mend(state: Path, project: str, stack: str) -> str | None:
+    """Put right what a kill in the middle of a write leaves in the state; returns a message if that was needed.
+
+    The engine replaces the state itself in one move, but writes the attributes beside it (`*.attrs`) in place: cut off,
+    they make the state unreadable ("failed to load checkpoint: EOF"), and without them it is read as it is.
+    """
+    mended: list[str] = []
+    current = state / ".pulumi" / "stacks" / project / f"{stack}.json"
+    for attributes in (state / ".pulumi").rglob("*.attrs"):
+        if not _is_json(attributes):
+            attributes.unlink(missing_ok=True)
+            mended.append(attributes.name)
+    for unfinished in current.parent.glob(f"{stack}.json*.tmp"):
+        unfinished.unlink(missing_ok=True)
+    backup = current.with_name(f"{current.name}.bak")
+    if backup.is_file() and not _is_json(current) and _is_json(backup):
+        current.write_bytes(backup.read_bytes())
+        mended.append(current.name)
+    return f"It was cut off while it wrote {', '.join(mended)}; that is put right." if mended else None
+
+
 def pending_creates(state: Path, project: str, stack: str) -> tuple[PendingCreate, ...]:
     """Return the creations that a killed operation left open."""
     try:
@@ -111,6 +132,14 @@ def adopted(state: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, Any
         if operation.get("type") == "creating" and (id_ := found.get(resource["urn"])):
             resources.append({**resource, "id": id_, "outputs": resource.get("inputs") or {}})
     return {**state, "deployment": {**deployment, "resources": resources}}
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _alive(pid: int, since: str) -> bool:

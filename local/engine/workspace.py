@@ -27,7 +27,7 @@ import yaml
 from local.engine.errors import EngineError, EngineInterruptedError
 from local.engine.events import Recorder, clean_output
 from local.engine.progress import Progress, silent
-from local.engine.recovery import adopted, free_lock, identify, pending_creates
+from local.engine.recovery import adopted, free_lock, identify, mend, pending_creates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -189,6 +189,8 @@ class Workspace:
         name = self._project_name()
         if message := free_lock(self.state, name, self.stack):
             self._report(Progress(message))
+            if message := mend(self.state, name, self.stack):
+                self._report(Progress(message))
         if not (pending := pending_creates(self.state, name, self.stack)):
             return
         making = ", ".join(f"{one.type} {one.name}" for one in pending)
