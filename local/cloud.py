@@ -140,7 +140,7 @@ class Running:
 
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.home = home
-        self._closing: contextlib.ExitStack = contextlib.ExitStack()
+        self._closed = False
         with contextlib.ExitStack() as undo:
             state = _State.read(home / "cloud.state")
             self.credentials = state.credentials
@@ -231,14 +231,19 @@ class Running:
         _write(self.home / "cloud.state", state.packed())
 
     def close(self, *, save: bool = False) -> None:
-        """End everything: take no more requests, let the running ones finish, save if asked, end all sandboxes."""
-        with self._closing:
-            for server in (self._gateway, self._twilio, self._aws):
-                server.stop_accepting()
-            if save:
-                self.settle()
-                self.save()
-        _RUNNING.release()
+        """End everything: take no more requests, save if asked, end all sandboxes and threads. Twice does no harm."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            with self._closing:
+                for server in (self._gateway, self._twilio, self._aws):
+                    server.stop_accepting()
+                if save:
+                    self.settle()
+                    self.save()
+        finally:
+            _RUNNING.release()
 
     def __enter__(self) -> Running:
         """Return the running cloud."""
@@ -351,9 +356,8 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.monotonic()
     home: Path = options.home.resolve()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _log_to(home / "cloud.log")
     stop = threading.Event()
-    with _signals(stop):
+    with _logging_to(home / "cloud.log"), _signals(stop):
         try:
             cloud = start(
                 home,
@@ -405,15 +409,25 @@ def _signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _log_to(path: Path) -> None:
+@contextlib.contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Send the process's log to a private file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    handler = logging.StreamHandler(os.fdopen(descriptor, "a", encoding="utf-8"))
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler], force=True
-    )
-    # The SDK's and werkzeug's own lines may hold a request's path or parameters.
-    for name in ("botocore", "boto3", "urllib3", "werkzeug"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    root = logging.getLogger()
+    before = root.level
+    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+        handler = logging.StreamHandler(file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        # The SDK's and werkzeug's own lines may hold a request's path or parameters.
+        for name in ("botocore", "boto3", "urllib3", "werkzeug"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            root.setLevel(before)
+            root.removeHandler(handler)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """moto's state as bytes and back: moto itself forgets everything with its process.
 
-The backends are pickled. What pickle cannot do gets a reducer: locks and conditions, weak dictionaries, private keys,
-functions made inside functions. Load only what this user's own cloud has written: a pickle runs code.
+The backends are pickled. What pickle cannot do gets a reducer: locks, conditions, weak dictionaries, private keys,
+functions made inside functions, moto's own kinds of dict. Load only what this user's own cloud has written: a pickle runs code.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import pickle
 import threading
 import types
 import weakref
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +85,28 @@ def _function(code: bytes) -> Callable[..., Any]:
     return function
 
 
+def _reduced_dict(value: dict[Any, Any]) -> Any:
+    """Reduce moto's own kinds of dict by what they hold: pickle would go through their own `items` and `[]=`.
+
+    S3's store of versions, for one, gives the latest version only and appends what is set.
+    """
+    kind = type(value)
+    if not kind.__module__.startswith("moto.") or isinstance(value, defaultdict):
+        return NotImplemented
+    return _empty, (kind,), (list(dict.items(value)), dict(vars(value))), None, None, _fill
+
+
+def _empty(kind: type[dict[Any, Any]]) -> dict[Any, Any]:
+    return kind.__new__(kind)
+
+
+def _fill(value: dict[Any, Any], state: tuple[list[tuple[Any, Any]], dict[str, Any]]) -> None:
+    items, attributes = state
+    vars(value).update(attributes)
+    for key, item in items:
+        dict.__setitem__(value, key, item)
+
+
 def _reduced_function(value: types.FunctionType) -> Any:
     return (_function, (dill.dumps(value),)) if "<locals>" in value.__qualname__ else NotImplemented
 
@@ -100,4 +123,5 @@ _REDUCERS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (weakref.WeakValueDictionary, lambda value: (_weak_values, (dict(value),))),
     ((rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey), _reduced_key),
     (types.FunctionType, _reduced_function),
+    (dict, _reduced_dict),
 )

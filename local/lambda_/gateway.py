@@ -351,7 +351,7 @@ def _matched(key: str, request: HttpRequest) -> tuple[tuple[int, ...], dict[str,
     method, _, template = key.partition(" ")
     if method not in {"ANY", request.method}:
         return None
-    wanted, given = template.strip("/").split("/"), request.path.strip("/").split("/")
+    wanted, given = template.lstrip("/").split("/"), request.path.lstrip("/").split("/")
     ranks: list[int] = []
     parameters: dict[str, str] = {}
     if wanted[-1].endswith("+}") and len(given) >= len(wanted):
