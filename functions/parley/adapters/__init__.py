@@ -1,0 +1,1 @@
+"""The outside world: DynamoDB, KMS, Secrets Manager and Twilio."""

@@ -1,0 +1,72 @@
+"""The Twilio credentials, from Secrets Manager."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from parley.ports import Clock
+
+MAX_AGE = timedelta(minutes=5)
+"""How long credentials are used before they are fetched again."""
+
+MIN_AGE = timedelta(seconds=5)
+"""How soon a failed signature may cause another fetch, so that forgeries cannot drive the bill."""
+
+
+class SecretError(Exception):
+    """The Twilio credentials cannot be had. The message never holds a part of them."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TwilioCredentials:
+    """An API key for REST calls and the auth tokens that sign webhooks: two of them while one is rotated."""
+
+    api_key: str
+    api_secret: str
+    auth_tokens: tuple[str, ...]
+
+
+class Secrets:
+    """Fetches the credentials once, keeps them for a bounded time, and fetches anew when they may have changed."""
+
+    def __init__(self, client: Any, arn: str, clock: Clock) -> None:
+        self._client = client
+        self._arn = arn
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: tuple[datetime, TwilioCredentials] | None = None
+
+    def get(self) -> TwilioCredentials:
+        """Return the credentials, at most five minutes old. Raises SecretError."""
+        return self._within(MAX_AGE)
+
+    def refresh(self) -> TwilioCredentials:
+        """Return the credentials, fetched anew unless that was done a moment ago. Raises SecretError."""
+        return self._within(MIN_AGE)
+
+    def _within(self, age: timedelta) -> TwilioCredentials:
+        with self._lock:
+            now = self._clock.now()
+            if self._kept is None or now - self._kept[0] >= age:
+                self._kept = (now, self._fetch())
+            return self._kept[1]
+
+    def _fetch(self) -> TwilioCredentials:
+        try:
+            text = self._client.get_secret_value(SecretId=self._arn)["SecretString"]
+            raw = json.loads(text)
+            credentials = TwilioCredentials(raw["api_key"], raw["api_secret"], tuple(filter(None, raw["auth_tokens"])))
+        except (BotoCoreError, ClientError) as error:
+            raise SecretError(f"the Twilio secret cannot be read ({type(error).__name__})") from None
+        except (KeyError, TypeError, ValueError):
+            # Not chained: the error quotes the secret.
+            raise SecretError("the Twilio secret is not {api_key, api_secret, auth_tokens: […]}") from None
+        if not credentials.auth_tokens:
+            raise SecretError("the Twilio secret has no auth token")
+        return credentials

@@ -1,0 +1,229 @@
+"""Twilio's REST API over urllib3: sessions of Proxy, messages, and the debugger's alerts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+from urllib3.util import Retry, Timeout, make_headers
+
+from parley.adapters.secrets import TwilioCredentials
+from parley.core import moments
+from parley.ports import Alert, CarrierError, Message, OpenedParticipant, OpenedSession
+
+PROXY = "proxy.twilio.com"
+API = "api.twilio.com"
+MONITOR = "monitor.twilio.com"
+
+TIMEOUT = Timeout(connect=2.0, read=5.0)
+URGENT_TIMEOUT = Timeout(connect=1.0, read=2.0)
+"""Seconds, for work that stands between a webhook and its answer."""
+
+ALREADY_CLOSED = frozenset({80607})
+PAGE_SIZE = 1000
+_BACKOFF = 0.1
+_FAULTS = (429, 500, 502, 503, 504)
+
+
+class TwilioCarrier:
+    """Implements `parley.ports.Carrier`.
+
+    `credentials` is asked before each request, with True after Twilio refused the last ones. `endpoint` replaces
+    Twilio's own hosts, for the one-machine cloud. `backoff` is urllib3's factor, in seconds.
+    """
+
+    def __init__(
+        self,
+        credentials: Callable[[bool], TwilioCredentials],
+        account_sid: str,
+        service_sid: str,
+        endpoint: str | None = None,
+        backoff: float = _BACKOFF,
+    ) -> None:
+        self._credentials = credentials
+        self._account_sid = account_sid
+        self._service = f"/v1/Services/{service_sid}"
+        self._endpoint = endpoint
+        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+        # Safe to repeat: reads, and closing what may be closed already.
+        self._repeatable = Retry(
+            total=3,
+            status_forcelist=_FAULTS,
+            allowed_methods=None,
+            backoff_factor=backoff,
+            backoff_jitter=backoff,
+            redirect=False,
+            raise_on_status=False,
+            respect_retry_after_header=False,
+        )
+        # Not safe to repeat once Twilio may have begun: only what was never sent or never processed (429).
+        self._once = self._repeatable.new(read=0, other=0, status_forcelist=(429,))
+        self._never = Retry(total=0, redirect=False, raise_on_status=False)
+
+    def open_session(
+        self, identifiers: Sequence[str], *, unique_name: str | None, ttl: int, closes_at: datetime, mode: str
+    ) -> OpenedSession:
+        """Open a masked session between the holders of plain numbers.
+
+        The end is given twice: as the time without interaction and as the moment itself, which wins, so that no
+        default of Twilio's ever decides how long people stay connected. Nothing is left open if it fails.
+        """
+        fields = [
+            ("Mode", mode),
+            ("Ttl", str(ttl)),
+            ("DateExpiry", closes_at.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            *(("Participants", json.dumps({"Identifier": identifier})) for identifier in identifiers),
+        ]
+        if unique_name is not None:
+            fields.append(("UniqueName", unique_name))
+        sid = str(self._request("open-session", "POST", PROXY, f"{self._service}/Sessions", fields)["sid"])
+        try:
+            return OpenedSession(sid, self._participants(sid, identifiers))
+        except BaseException:
+            self.close_session(sid)
+            raise
+
+    def _participants(self, sid: str, identifiers: Sequence[str]) -> tuple[OpenedParticipant, ...]:
+        path = f"{self._service}/Sessions/{sid}/Participants"
+        answer = self._request("list-participants", "GET", PROXY, path, retries=self._repeatable)
+        try:
+            made = {
+                one["identifier"]: OpenedParticipant(one["sid"], one["proxy_identifier"])
+                for one in answer["participants"]
+            }
+            return tuple(made[identifier] for identifier in identifiers)
+        except (KeyError, TypeError):
+            # Not chained: the error quotes a number.
+            raise CarrierError("list-participants") from None
+
+    def close_session(self, sid: str, *, urgent: bool = False) -> None:
+        """Close a session. One that is closed or gone is no error. `urgent`: one short attempt."""
+        try:
+            self._request(
+                "close-session",
+                "POST",
+                PROXY,
+                f"{self._service}/Sessions/{sid}",
+                [("Status", "closed")],
+                retries=self._never if urgent else self._repeatable,
+                timeout=URGENT_TIMEOUT if urgent else TIMEOUT,
+            )
+        except CarrierError as error:
+            if error.status != 404 and error.code not in ALREADY_CLOSED:
+                raise
+
+    def message(self, sid: str) -> Message | None:
+        """Return a message, or None if it was deleted."""
+        path = f"/2010-04-01/Accounts/{self._account_sid}/Messages/{sid}.json"
+        try:
+            raw = self._request("fetch-message", "GET", API, path, retries=self._repeatable)
+        except CarrierError as error:
+            if error.status == 404:
+                return None
+            raise
+        sent = raw.get("date_sent") or raw.get("date_created")
+        try:
+            sent_at = parsedate_to_datetime(sent) if sent else None
+        except ValueError:
+            sent_at = None
+        return Message(
+            sid=sid,
+            sender=str(raw.get("from") or ""),
+            body=str(raw.get("body") or ""),
+            inbound=raw.get("direction") == "inbound",
+            sent_at=sent_at,
+        )
+
+    def alerts(self, code: int, since: datetime, until: datetime | None, limit: int) -> tuple[list[Alert], bool]:
+        """Read at most `limit` alerts; return those with an error code, oldest first, and whether that was all."""
+        query = {"LogLevel": "warning", "PageSize": str(PAGE_SIZE), "StartDate": _seconds(since)}
+        if until is not None:
+            query["EndDate"] = _seconds(until)
+        found: list[Alert] = []
+        for position, raw in enumerate(self._pages("list-alerts", MONITOR, "/v1/Alerts", query, "alerts")):
+            if position == limit:
+                return sorted(found, key=_by_time), False
+            alert = _alert(raw)
+            if alert is not None and alert.code == code:
+                found.append(alert)
+        return sorted(found, key=_by_time), True
+
+    def _pages(
+        self, operation: str, host: str, path: str, query: Mapping[str, str], key: str
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the entries of a list, page by page."""
+        text = urlencode(query)
+        while True:
+            page = self._request(operation, "GET", host, f"{path}?{text}", retries=self._repeatable)
+            yield from page.get(key, [])
+            following = (page.get("meta") or {}).get("next_page_url")
+            if not following:
+                return
+            # Only the query is taken: a page must not be able to send the credentials to another host.
+            text = urlsplit(following).query
+
+    def _request(
+        self,
+        operation: str,
+        method: str,
+        host: str,
+        path: str,
+        fields: Sequence[tuple[str, str]] = (),
+        *,
+        retries: Retry | None = None,
+        timeout: Timeout = TIMEOUT,
+    ) -> dict[str, Any]:
+        """Send a request and return the JSON object of its answer. Raises CarrierError."""
+        url = f"{self._endpoint or 'https:/'}/{host}{path}"
+        status, raw = 0, {}
+        for renewed in (False, True):
+            credentials = self._credentials(renewed)
+            headers = make_headers(basic_auth=f"{credentials.api_key}:{credentials.api_secret}")
+            body = None
+            if fields:
+                headers["Content-Type"] = "application/x-www-form-urlencoded"
+                body = urlencode(fields)
+            try:
+                answer = self._pool.request(
+                    method, url, body=body, headers=headers, retries=retries or self._once, timeout=timeout
+                )
+            except urllib3.exceptions.HTTPError:
+                # Not chained: the error quotes the URL and with it the account.
+                raise CarrierError(operation) from None
+            status, raw = answer.status, _json_object(answer.data)
+            if status != 401:
+                break
+        if not 200 <= status < 300:
+            code = raw.get("code")
+            raise CarrierError(operation, status, code if isinstance(code, int) else 0)
+        return raw
+
+
+def _json_object(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data) if data else {}
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _seconds(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _by_time(alert: Alert) -> tuple[datetime, str]:
+    return alert.at, alert.sid
+
+
+def _alert(raw: Mapping[str, Any]) -> Alert | None:
+    """Return an alert, or None for an entry that is not of the documented form."""
+    try:
+        moment = moments.from_text(raw.get("date_generated") or raw.get("date_created"))
+        return Alert(str(raw["sid"]), int(raw["error_code"]), str(raw.get("resource_sid") or ""), moment)
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""The entry points, one file each: verify, parse, ask the core, answer."""
