@@ -196,6 +196,32 @@ class TestLife:
         assert workspace.config()["shop:text"] == ("-x", False)
 
 
+class TestPlugin:
+    """A plugin that the language host runs."""
+
+    def test_provider_without_executable(self, shop: Shop) -> None:
+        """A provider that is a folder with a PulumiPlugin.yaml runs in the environment that this names, and ends."""
+        folder = shop.folder / "plugin"
+        folder.mkdir()
+        options = f"runtime:\n  name: python\n  options:\n    virtualenv: {LANGUAGE_HOST.parents[2] / '.venv'}\n"
+        (folder / "PulumiPlugin.yaml").write_text(options)
+        (folder / "__main__.py").write_text((DEPOT / "provider.py").read_text())
+        project = shop.project / "Pulumi.yaml"
+        project.write_text(project.read_text().replace(str(DEPOT), str(folder)))
+        seen: list[psutil.Process] = []
+
+        def watch(step: Step, ended: bool) -> None:
+            if ended and step.name == "one":
+                seen.extend(one for one in psutil.Process().children(recursive=True) if str(folder) in one.cmdline())
+
+        shop.workspace._on_step = watch
+        assert shop.workspace.up().changes == {"create": 2}
+        assert (shop.items / "one").read_text() == "hello"
+        assert seen
+        _, alive = psutil.wait_procs(seen, timeout=10)
+        assert alive == []
+
+
 class TestMistakes:
     """What a user gets to read."""
 
