@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from infra.provider import Properties
 from local.aws.provider.cloud import Cloud
+from local.aws.provider.kind import speaking
 
 
 def caller_identity(cloud: Cloud, _args: Properties) -> Properties:
     """Return who the credentials belong to."""
-    answer: dict[str, Any] = cloud.client("sts").call("get_caller_identity")
+    with speaking(of_others=True):
+        answer = cloud.client("sts").call("get_caller_identity")
     account = answer["Account"]
     return {"accountId": account, "arn": answer["Arn"], "id": account, "userId": answer["UserId"]}
 

@@ -12,7 +12,8 @@ from infra.provider import CheckFailure, Properties
 from local.aws.provider.cloud import Client
 from local.aws.provider.kind import Kind, Name, Tagging
 from local.aws.provider.kinds.kms import within
-from local.aws.provider.shapes import request
+from local.aws.provider.schema import element
+from local.aws.provider.shapes import from_aws, request, to_aws
 
 TAGGING = Tagging("tag_resource", "untag_resource", "get_tags", "ResourceArn", "arn")
 
@@ -88,16 +89,26 @@ class Stage(Kind):
         name = p.get("name")
         if isinstance(name, str) and not re.fullmatch(r"\$default|[A-Za-z0-9_-]{1,128}", name):
             yield CheckFailure("name", f"must be $default, or letters, digits, - and _, got {name!r}")
-        if p.get("routeSettings"):
-            yield CheckFailure("routeSettings", "the local stand-in has defaultRouteSettings only: leave it out")
-        throttle = p.get("defaultRouteSettings") or {}
-        for limit in ("throttlingBurstLimit", "throttlingRateLimit"):
-            if isinstance(throttle.get(limit), int | float) and throttle[limit] < 0:
-                yield CheckFailure(f"defaultRouteSettings.{limit}", f"must not be negative, got {throttle[limit]}")
+        throttles = {"defaultRouteSettings": p.get("defaultRouteSettings") or {}}
+        throttles |= {f"routeSettings[{index}]": entry for index, entry in enumerate(p.get("routeSettings") or [])}
+        for path, throttle in throttles.items():
+            for limit in ("throttlingBurstLimit", "throttlingRateLimit"):
+                if isinstance(throttle.get(limit), int | float) and throttle[limit] < 0:
+                    yield CheckFailure(f"{path}.{limit}", f"must not be negative, got {throttle[limit]}")
         target = (p.get("accessLogSettings") or {}).get("destinationArn")
         if isinstance(target, str) and not re.match(r"arn:[\w-]+:(logs|firehose):", target):
             path = "accessLogSettings.destinationArn"
             yield CheckFailure(path, f"must be the ARN of a log group or a Firehose stream, got {target!r}")
+
+    def arguments(self, method: str, p: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the stage as AWS spells it: settings of single routes are a map there."""
+        arguments = super().arguments(method, p)
+        if method == self.creates and p.get("routeSettings"):
+            settings = {
+                entry["routeKey"]: {k: v for k, v in entry.items() if k != "routeKey"} for entry in p["routeSettings"]
+            }
+            arguments["RouteSettings"] = to_aws(request(self.service, method)["RouteSettings"], settings, {})
+        return arguments
 
     def make(self, c: Client, p: Properties) -> str:
         """Create the stage."""
@@ -107,7 +118,11 @@ class Stage(Kind):
     def look(self, c: Client, id_: str, was: Properties) -> Properties | None:
         """Read the stage."""
         keys = self.keys(id_, was)
-        found = self.state(c.call("get_stage", ApiId=keys["apiId"], StageName=keys["name"]))
+        answer = c.call("get_stage", ApiId=keys["apiId"], StageName=keys["name"])
+        routes = answer.pop("RouteSettings", None) or {}
+        kind = element(self.schema.outputs["routeSettings"])
+        single = [{"routeKey": key, **from_aws(kind, settings, {})} for key, settings in sorted(routes.items())]
+        found = {**self.state(answer), "routeSettings": single}
         api, stage = keys["apiId"], keys["name"]
         host = f"{c.gateway}/{api}" if c.gateway else f"https://{api}.execute-api.{c.region}.amazonaws.com"
         settings = {name: found.get(name) or None for name in ("accessLogSettings", "stageVariables", "routeSettings")}

@@ -165,7 +165,8 @@ class Function(Kind):
             c.call("update_function_code", FunctionName=id_, **self._package(new), **architectures)
             c.wait("function_updated_v2", FunctionName=id_, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
         if changed - {*CODE, "sourceCodeHash", "architectures", "publish"} - self.late - self.local:
-            super().change(c, id_, old, new, changed)
+            logging = new.get("loggingConfig") or {"logFormat": "Text", "logGroup": f"/aws/lambda/{id_}"}
+            super().change(c, id_, old, {**new, "loggingConfig": logging}, changed)
             c.wait("function_updated_v2", FunctionName=id_, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
         if new.get("publish"):
             c.call("publish_version", FunctionName=id_)
