@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 _STATE_FORMAT = 1
+#: How long an ending cloud waits for events that it has accepted.
+_PATIENCE_SECONDS = 3.0
 
 
 class StateError(Exception):
@@ -221,9 +223,10 @@ class Running:
             **asdict(self.credentials),
         }
 
-    def settle(self) -> bool:
-        """Wait until no asynchronous event and no queued message waits for its first attempt."""
-        return self.invocations.settle() and self.pump.settle()
+    def settle(self, timeout: float = 30.0) -> bool:
+        """Wait until no asynchronous event and no queued message waits for its first attempt; False after `timeout`."""
+        until = time.monotonic() + timeout
+        return self.invocations.settle(timeout) and self.pump.settle(max(0.0, until - time.monotonic()))
 
     def save(self) -> None:
         """Write the state to `cloud.state`, whole or not at all."""
@@ -240,8 +243,10 @@ class Running:
                 for server in (self._gateway, self._twilio, self._aws):
                     server.stop_accepting()
                 if save:
-                    self.settle()
+                    self.settle(timeout=_PATIENCE_SECONDS)
                     self.save()
+                # Before anything waits for a function that still runs.
+                self.functions.end_sandboxes()
         finally:
             _RUNNING.release()
 

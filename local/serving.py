@@ -66,7 +66,8 @@ class OnePacketHandler(WSGIRequestHandler):
                     chunks.close()
             status, headers = started
         except Exception:
-            log.exception("%s %s failed", self.command, self.path.partition("?")[0])
+            # Without its path, which may hold a phone number.
+            log.exception("a %s request failed", self.command)
             status, headers, answer = "500 Internal Server Error", [], b""
         self._write(status, headers, answer)
 

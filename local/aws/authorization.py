@@ -22,7 +22,7 @@ from moto.sns.models import sns_backends
 
 from local.aws import kms_keys
 from local.aws.callers import ROOT, UnknownKeyError, own_verdict, principal_of
-from local.aws.calls import ACCOUNT, Call, Need, encryption_context_keys, key_arn, needs
+from local.aws.calls import ACCOUNT, ACTION_PREFIXES, Call, Need, encryption_context_keys, key_arn, needs
 from local.aws.encryption import KeyUse, key_uses
 from local.aws.policy import Principal, Question, verdict
 from local.aws.queues import find_queue
@@ -170,7 +170,7 @@ class Door:
             return known
         if who == ROOT:
             return []
-        name = f"{call.service}:{call.operation}"
+        name = f"{ACTION_PREFIXES.get(call.service, call.service)}:{call.operation}"
         if name not in self._unmapped:
             self._unmapped.add(name)
             log.warning(

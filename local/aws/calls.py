@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ ACCOUNT = "123456789012"
 _KEY_ID_LENGTH = 36
 #: Services of the query protocol, and REST ones whose parameters count for anybody.
 _QUERY, _REST = {"sns", "sts", "iam"}, {"s3", "lambda"}
+#: Signing names that are not the prefix of their service's IAM actions.
+ACTION_PREFIXES = {"monitoring": "cloudwatch", "apigateway": "apigatewayv2", "email": "ses"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ def read_call(environ: Mapping[str, Any]) -> Call | None:
     elif service in _QUERY:
         form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
         operation, params = form.get("Action", ""), form
+    elif found := re.search(r"/operation/(\w+)$", str(environ.get("PATH_INFO", ""))):
+        operation, params = found[1], {}
     elif service in _REST or access_key.startswith("ASIA"):
         operation, params = _routed(service, dict(environ), body)
     else:

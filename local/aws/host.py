@@ -16,7 +16,17 @@ from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import FakeBucket
 
-from local.aws import access_logs, callers, dynamodb_tokens, kms_keys, moto_time, object_lock, queues, snapshot
+from local.aws import (
+    access_logs,
+    callers,
+    dynamodb_rollback,
+    dynamodb_tokens,
+    kms_keys,
+    moto_time,
+    object_lock,
+    queues,
+    snapshot,
+)
 from local.aws.authorization import Door, Refusal, log_group_key_refusal, render
 from local.aws.calls import read_call
 from local.aws.mends import Mends
@@ -51,6 +61,7 @@ class Moto:
         object_lock.install(self._mends)
         access_logs.install(self._mends)
         dynamodb_tokens.install(self._mends, clock)
+        dynamodb_rollback.install(self._mends)
         queues.install(self._mends, arrived)
         # The door reads bucket policies; moto's own reading would refuse whatever has an unmet condition.
         self._mends.replace(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)

@@ -1,7 +1,8 @@
 """moto's state as bytes and back: moto itself forgets everything with its process.
 
 The backends are pickled. What pickle cannot do gets a reducer: locks, conditions, weak dictionaries, private keys,
-functions made inside functions, moto's own kinds of dict. Load only what this user's own cloud has written: a pickle runs code.
+functions made inside functions, moto's own kinds of dict. Load only what this user's own cloud has written: a pickle
+runs code.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class FunctionMissingError(Exception):
 
 
 class ThrottledError(Exception):
-    """The function's reserved concurrency is used up."""
+    """The function's reserved concurrency is used up, or the cloud is ending."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,20 @@ class Outcome:
 
     @property
     def message(self) -> str:
-        """The error message, for logs and dead letters."""
+        """The error message, for access logs and dead letters; it may say what must not be in the cloud's own log."""
+        return self._said("errorMessage")
+
+    @property
+    def kind(self) -> str:
+        """The error's type, such as `ValueError` or `Runtime.ExitError`."""
+        return self._said("errorType") or "timeout"
+
+    def _said(self, name: str) -> str:
         try:
             answer = json.loads(self.payload)
         except ValueError:
             return ""
-        return str(answer.get("errorMessage", "")) if self.error and isinstance(answer, dict) else ""
+        return str(answer.get(name, "")) if self.error and isinstance(answer, dict) else ""
 
 
 def find_function(name_or_arn: str, qualifier: str | None = None, region: str = "us-east-1") -> LambdaFunction:
@@ -160,17 +168,22 @@ class Functions:
         with self._room:
             return [sandbox.pid for pool in self._pools.values() for sandbox in pool.idle]
 
-    def close(self) -> None:
-        """End every sandbox, and remove what was unpacked."""
+    def end_sandboxes(self) -> None:
+        """End every sandbox, in the middle of an event as well, and start no more."""
         with self._room:
             self._closed = True
             pools = list(self._pools.values())
             running = [sandbox for pool in pools for sandbox in pool.all]
             self._pools.clear()
+            self._room.notify_all()
         for pool in pools:
             self._retire(pool)
         for sandbox in running:
             sandbox.stop()
+
+    def close(self) -> None:
+        """End every sandbox, and remove what was unpacked."""
+        self.end_sandboxes()
         self._api.close()
         shutil.rmtree(self._home, ignore_errors=True)
 
@@ -221,11 +234,13 @@ class Functions:
                         return sandbox, False
                     self._drop(pool, sandbox)
                     stale.append(sandbox)
-                while self._sandboxes >= MAX_SANDBOXES:
+                while self._sandboxes >= MAX_SANDBOXES and not self._closed:
                     if (oldest := self._oldest_idle()) is not None:
                         stale.append(oldest)
                     else:
                         self._room.wait()
+                if self._closed:
+                    raise ThrottledError(pool.name)
                 self._sandboxes += 1
         finally:
             for sandbox in stale:

@@ -228,19 +228,19 @@ class Gateway:
         except FunctionMissingError as error:
             raise _failure(500, str(error)) from error
         except ThrottledError as error:
-            raise _failure(503, "Rate Exceeded.", integration_status=429) from error
+            raise _failure(503, "Rate Exceeded.") from error
         seconds = time.monotonic() - began
         limit = float(integration.timeout_in_millis or _MAX_SECONDS * 1000) / 1000
         if seconds > limit:
-            raise _failure(503, f"the integration took {seconds:.1f} s of {limit:g} s", integration_seconds=seconds)
+            raise _failure(503, f"the integration took {seconds:.1f} s of {limit:g} s", seconds=seconds)
         if outcome.error is not None:
             reason = f"The Lambda function returned the following error: {outcome.message[:200]}"
-            raise _failure(502, reason, integration_status=200, integration_seconds=seconds)
+            raise _failure(502, reason, says=f"{arn} failed: {outcome.kind}", seconds=seconds)
         try:
             response = to_response(outcome.payload)
         except MalformedAnswerError as error:
             reason = f"The response from the Lambda function doesn't match the expected format: {error}"
-            raise _failure(502, reason, integration_status=200, integration_seconds=seconds) from error
+            raise _failure(502, reason, seconds=seconds) from error
         return _Answer(response, integration_status=200, integration_seconds=seconds)
 
     # --- the access log ---
@@ -388,16 +388,18 @@ def _permission_path(route: Route) -> str:
     return f"{'*' if method == 'ANY' else method}{path}"
 
 
-def _failure(
-    status: int, reason: str, *, integration_status: int | None = None, integration_seconds: float | None = None
-) -> _RefusedError:
-    log.warning("integration failed: %s", reason)
+def _failure(status: int, reason: str, *, says: str | None = None, seconds: float | None = None) -> _RefusedError:
+    """Return the end of a request whose integration failed: `reason` for the access log, `says` for our own.
+
+    `seconds`: how long the function ran, None if it did not.
+    """
+    log.warning("integration failed: %s", says or reason)
     refused = _RefusedError(status, "Service Unavailable" if status == 503 else "Internal Server Error")
     refused.answer = replace(
         refused.answer,
         integration_error=reason,
-        integration_status=integration_status,
-        integration_seconds=integration_seconds,
+        integration_status=None if seconds is None else 200,
+        integration_seconds=seconds,
     )
     return refused
 

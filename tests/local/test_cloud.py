@@ -199,7 +199,7 @@ def test_one_process_hosts_one_cloud(tmp_path: Path) -> None:
 
 
 def test_a_closed_cloud_leaves_no_thread_no_process_and_plain_moto(tmp_path: Path) -> None:
-    """Every thread and sandbox ends on close, the unpacked code is gone, and moto is as it was."""
+    """Every thread and sandbox ends on close, busy ones too; the unpacked code is gone, and moto is as it was."""
     from moto.kms.models import KmsBackend  # noqa: PLC0415
 
     original = KmsBackend.__dict__["encrypt"]
@@ -207,6 +207,8 @@ def test_a_closed_cloud_leaves_no_thread_no_process_and_plain_moto(tmp_path: Pat
     with in_process(tmp_path) as cloud:
         cloud.function("f", "def handle(e, c): ...")
         cloud.invoke("f")
+        cloud.function("busy", SLEEPER, Timeout=60)
+        cloud.client("lambda").invoke(FunctionName="busy", InvocationType="Event")
         assert KmsBackend.__dict__["encrypt"] is not original
         children = psutil.Process().children(recursive=True)
         assert children

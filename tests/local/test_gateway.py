@@ -187,8 +187,8 @@ def test_a_malformed_answer_is_an_error(answer: bytes) -> None:
         to_response(answer)
 
 
-def test_a_failing_function_is_a_bad_gateway(cloud: Cloud) -> None:
-    """A function that raises or answers nonsense is a 502 that tells the client nothing."""
+def test_a_failing_function_is_a_bad_gateway(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    """A function that raises or answers nonsense is a 502 that tells neither client nor log what it said."""
     source = """
 def handle(event, context):
     if event["rawPath"] == "/raise":
@@ -198,6 +198,8 @@ def handle(event, context):
     api = Api(cloud, "failing", source, "GET /raise", "GET /nonsense")
     for path in ("/raise", "/nonsense"):
         assert api.call("GET", path) == (502, {"message": "Internal Server Error"})
+    assert "failed: ValueError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_a_function_that_does_not_let_the_gateway_invoke_it_is_not_invoked(cloud: Cloud) -> None:

@@ -212,6 +212,45 @@ def test_a_transaction_with_a_token_is_done_once(cloud: Cloud) -> None:
     assert d.get_item(TableName="tokens", Key={"pk": {"S": "n"}})["Item"]["n"] == {"N": "2"}
 
 
+def test_a_cancelled_transaction_leaves_every_item_and_the_stream_as_they_were(cloud: Cloud) -> None:
+    """What was put, changed and deleted before the failing condition is put back, and no stream record remains."""
+    stream = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
+    d = table(cloud, "rollback", StreamSpecification=stream)
+    for key in ("changed", "deleted", "condition"):
+        d.put_item(TableName="rollback", Item={"pk": {"S": key}, "n": {"N": "1"}})
+    records = len(stream_records(cloud, "rollback"))
+    on = {"TableName": "rollback"}
+    change = {
+        **on,
+        "Key": {"pk": {"S": "changed"}},
+        "UpdateExpression": "ADD n :s",
+        "ExpressionAttributeValues": {":s": {"N": "1"}},
+    }
+    check = {**on, "Key": {"pk": {"S": "condition"}}, "ConditionExpression": "attribute_not_exists(pk)"}
+    items = [
+        {"Put": {**on, "Item": {"pk": {"S": "new"}}}},
+        {"Update": change},
+        {"Delete": {**on, "Key": {"pk": {"S": "deleted"}}}},
+        {"ConditionCheck": check},
+    ]
+    assert refused(d.transact_write_items, TransactItems=items) == "TransactionCanceledException"
+    left = {item["pk"]["S"]: item["n"]["N"] for item in d.scan(**on)["Items"]}
+    assert left == {"changed": "1", "deleted": "1", "condition": "1"}
+    assert len(stream_records(cloud, "rollback")) == records
+    d.transact_write_items(TransactItems=items[:3])
+    assert {item["pk"]["S"] for item in d.scan(**on)["Items"]} == {"new", "changed", "condition"}
+    assert len(stream_records(cloud, "rollback")) == records + 3
+
+
+def stream_records(cloud: Cloud, name: str) -> list[Any]:
+    """Return what the stream of a table holds."""
+    streams = cloud.client("dynamodbstreams")
+    arn = streams.list_streams(TableName=name)["Streams"][0]["StreamArn"]
+    shard = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+    start = streams.get_shard_iterator(StreamArn=arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+    return list(streams.get_records(ShardIterator=start["ShardIterator"])["Records"])
+
+
 def test_of_many_conditional_writes_at_once_one_wins(cloud: Cloud) -> None:
     """A conditional put is atomic between threads."""
     d = table(cloud, "race")
