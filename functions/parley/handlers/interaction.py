@@ -1,0 +1,80 @@
+"""Proxy's CallbackUrl: the log of interactions.
+
+Callbacks come in any order, more than once, or never (twilio.com/docs/proxy/api/webhooks), so each status is a row of
+its own that is written once. No body and no number is kept. A stop word that reached the other person because the
+intercept could not be asked is still found here.
+"""
+
+from __future__ import annotations
+
+from parley import log, runtime
+from parley.core.optout import is_stop
+from parley.core.problem import problem
+from parley.handlers.intercept import body_of, created_at
+from parley.ports import Interaction
+from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single, unavailable
+from parley.webhook import ForgedError, authenticate
+from parley.withdrawal import close_denied, withdraw_by_text
+
+
+def _failed(error: Exception) -> Answer:
+    if isinstance(error, ForgedError | MalformedError):
+        return refuse(problem("not-permitted", 403, "Nothing proves that Twilio sent this."))
+    return unavailable("The interaction could not be logged.")
+
+
+@guarded("interaction", _failed)
+def handle(request: Request) -> Answer:
+    """Log one status of an interaction and answer 204, whether it is new or known."""
+    form = authenticate(request)
+    interaction = Interaction(
+        session_sid=single(form, "interactionSessionSid"),
+        sid=single(form, "interactionSid"),
+        kind=single(form, "interactionType").lower(),
+        inbound_status=_optional(form, "inboundResourceStatus"),
+        outbound_status=_optional(form, "outboundResourceStatus"),
+        inbound_participant=_optional(form, "inboundParticipantSid"),
+        inbound_resource=_optional(form, "inboundResourceSid"),
+        outbound_resource=_optional(form, "outboundResourceSid"),
+        created_at=_optional(form, "interactionDateCreated"),
+    )
+    new = runtime.ledger().log_interaction(interaction)
+    log.emit(
+        "interaction",
+        session=interaction.session_sid,
+        interaction=interaction.sid,
+        kind=interaction.kind,
+        inbound=interaction.inbound_status,
+        outbound=interaction.outbound_status,
+        new=new,
+    )
+    _catch_stop_word(form, interaction)
+    return answer(204)
+
+
+def _catch_stop_word(form: Form, interaction: Interaction) -> None:
+    words = body_of(form)
+    if not is_stop(words):
+        return
+    env, ledger, clock = runtime.environment(), runtime.ledger(), runtime.clock()
+    session = ledger.session(interaction.session_sid)
+    party = session.party_of(interaction.inbound_participant) if session else None
+    if party is None or not interaction.inbound_resource:
+        return
+    appended = withdraw_by_text(
+        ledger,
+        party=party,
+        message_sid=interaction.inbound_resource,
+        word=words,
+        said_at=created_at(form, clock.now()),
+        actor="fn:interaction",
+        controller=env.controller,
+    )
+    if not appended.repeated:
+        log.emit("stop-word-missed-by-intercept", "ERROR", session=interaction.session_sid, interaction=interaction.sid)
+    close_denied(ledger, runtime.carrier(), clock, party, reason="opted-out", urgent=True)
+
+
+def _optional(form: Form, name: str) -> str:
+    values = form.get(name, [""])
+    return values[0]

@@ -1,0 +1,60 @@
+"""Log lines: one JSON object each, without anything that identifies a person.
+
+Callers log party keys by their first characters, SIDs and codes; never numbers, bodies, names or the text of somebody
+else's exception. Should a number slip in all the same, it is blotted out here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Literal
+
+from parley.core.decision import Decision
+from parley.core.identity import label, redact
+
+Level = Literal["INFO", "WARNING", "ERROR"]
+Value = str | int | bool | None | list[str]
+
+
+def emit(event: str, level: Level = "INFO", /, **fields: Value) -> None:
+    """Write one line. `event` names what happened."""
+    line = {"timestamp": datetime.now(UTC).isoformat(), "level": level, "event": event, **fields}
+    sys.stdout.write(redact(json.dumps(line, ensure_ascii=False, separators=(",", ":"))) + "\n")
+    sys.stdout.flush()
+
+
+def decision(
+    handler: str,
+    *,
+    permit: bool,
+    reasons: Iterable[str],
+    parties: Iterable[str] = (),
+    record_ids: Iterable[str] = (),
+    **fields: Value,
+) -> None:
+    """Write the line that every permit and every deny leaves: who decided what, on which records."""
+    emit(
+        "decision",
+        handler=handler,
+        decision="permit" if permit else "deny",
+        reasons=list(reasons),
+        parties=[label(party) for party in parties],
+        records=list(record_ids),
+        **fields,
+    )
+
+
+def reasons(decided: Decision) -> list[str]:
+    """Return the reasons of a decision as codes: scope, state and whose."""
+    return [f"{reason.scope}-{reason.state}:{label(reason.party)}" for reason in decided.reasons]
+
+
+def failure(event: str, error: BaseException, **fields: Value) -> None:
+    """Write that something failed: the kind of error and where, but not its text, which may quote the request."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    emit(event, "ERROR", error=type(error).__name__, where=where, **fields)
