@@ -8,6 +8,8 @@ BOOTSTRAP := .bootstrap
 UV := $(BOOTSTRAP)/bin/uv
 RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
+# Modules are compiled once, not at every start: that is half the time of a warm `make demo`.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'

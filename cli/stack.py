@@ -156,7 +156,8 @@ class LocalStack:
         command = [sys.executable, "-m", "local.cloud", "--home", str(self.home.path)]
         for name, port in ports.items():
             command += [f"--{name}-port", str(port)]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        # Compiled modules are kept even where the shell asks not to: compiling moto anew takes seconds of every start.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHONDONTWRITEBYTECODE"))}
         return subprocess.Popen(
             command,
             cwd=PROJECT,
