@@ -25,10 +25,17 @@ def deploy(settings: Settings) -> None:
     code = os.path.relpath(write_package())
     caller = aws.get_caller_identity()
     place = Place(aws.get_partition().partition, aws.get_region().region, caller.account_id)
-    roles = gate.role_names(settings)
 
-    records = RecordStore("records", settings, place, roles=roles, log_groups=gate.log_group_names(settings))
-    ledger = ConsentLedger("ledger", settings, place, encryption_key=records.evidence_key, roles=roles)
+    records = RecordStore(
+        "records", settings, place, roles=gate.role_names(settings), log_groups=gate.log_group_names(settings)
+    )
+    ledger = ConsentLedger(
+        "ledger",
+        settings,
+        place,
+        encryption_key=records.evidence_key,
+        roles=gate.role_names(settings, identifying=True),
+    )
     api = PublicApi("api", settings, log_key=records.operations_key)
     line = MaskedLine("line", settings, public_url=api.url)
     consent_gate = ConsentGate(

@@ -24,9 +24,14 @@ ARCHITECTURE = "arm64"
 LIVE = "live"
 SECONDS_A_DAY = 86_400
 
-_READ = ("dynamodb:GetItem", "dynamodb:Query")
 # A transaction needs the permission of each of its parts. Nothing may delete: rows leave by their time to live.
-_WRITE = (*_READ, "dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+_LOOK_UP, _LIST, _WRITE, _CHANGE = (
+    "dynamodb:GetItem",
+    "dynamodb:Query",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+)
+_WITHDRAW = (_LOOK_UP, _LIST, _WRITE, _CHANGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,44 +64,65 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A function of the gate. `timeout` is in seconds; the actions are those it needs of the ledger and its index."""
+    """A function of the gate: what starts it, how long it may take (seconds), and what it needs to do its work.
+
+    `table` and `index` are the actions on the ledger and on its index of open sessions; `identifies` says that it is
+    given phone numbers, and so has to make party keys.
+    """
 
     name: str
     entry: str
     timeout: int
     table: tuple[str, ...]
-    index: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
+    index: tuple[str, ...] = ()
+    identifies: bool = True
 
 
 HANDLERS = (
-    # Twilio waits 15 s for a webhook and then connects: a function must have failed by then.
-    Handler("intercept", "parley.handlers.intercept.handle", 8, _WRITE, routes=(Route("POST", INTERCEPT),)),
+    # Twilio waits 15 s for a webhook and then connects: a function must have failed by then. Any of the three may meet
+    # a stop word, which is written down and closes the sender's sessions.
     Handler(
-        "out-of-session", "parley.handlers.out_of_session.handle", 8, _WRITE, routes=(Route("POST", OUT_OF_SESSION),)
+        "intercept",
+        "parley.handlers.intercept.handle",
+        8,
+        _WITHDRAW,
+        (Route("POST", INTERCEPT),),
+        identifies=False,
     ),
-    Handler("interaction", "parley.handlers.interaction.handle", 8, _WRITE, routes=(Route("POST", CALLBACK),)),
+    Handler(
+        "interaction",
+        "parley.handlers.interaction.handle",
+        8,
+        _WITHDRAW,
+        (Route("POST", CALLBACK),),
+        identifies=False,
+    ),
+    Handler(
+        "out-of-session",
+        "parley.handlers.out_of_session.handle",
+        8,
+        _WITHDRAW,
+        (Route("POST", OUT_OF_SESSION),),
+    ),
     # API Gateway waits 30 s.
     Handler(
         "consents",
         "parley.handlers.consents.handle",
         29,
-        _WRITE,
-        routes=(Route("POST", "/v1/consents"), Route("GET", "/v1/consents/{party}")),
+        _WITHDRAW,
+        (Route("POST", "/v1/consents"), Route("GET", "/v1/consents/{party}")),
     ),
     Handler(
         "sessions",
         "parley.handlers.sessions.handle",
         29,
-        _WRITE,
-        routes=(
-            Route("POST", "/v1/sessions"),
-            Route("GET", "/v1/sessions/{id}"),
-            Route("DELETE", "/v1/sessions/{id}"),
-        ),
+        # A session is written on condition that its consents have not changed.
+        (_LOOK_UP, _WRITE, _CHANGE, "dynamodb:ConditionCheckItem"),
+        (Route("POST", "/v1/sessions"), Route("GET", "/v1/sessions/{id}"), Route("DELETE", "/v1/sessions/{id}")),
     ),
     # Started every minute, so one run must be over when the next begins.
-    Handler("reconcile", "parley.handlers.reconcile.handle", 55, _WRITE, index=("dynamodb:Query",)),
+    Handler("reconcile", "parley.handlers.reconcile.handle", 55, _WITHDRAW, index=(_LIST,)),
 )
 
 
@@ -105,9 +131,9 @@ def deployed_name(settings: Settings, handler: str) -> str:
     return f"{settings.prefix}-{handler}"
 
 
-def role_names(settings: Settings) -> list[str]:
-    """Return the names of all roles that functions run under."""
-    return [deployed_name(settings, handler.name) for handler in HANDLERS]
+def role_names(settings: Settings, *, identifying: bool = False) -> list[str]:
+    """Return the names of the roles that functions run under: all, or those of functions that make party keys."""
+    return [deployed_name(settings, each.name) for each in HANDLERS if each.identifies or not identifying]
 
 
 def log_group_names(settings: Settings) -> list[str]:
@@ -325,7 +351,7 @@ class ConsentGate(pulumi.ComponentResource):
                 table=ledger.table.arn,
                 evidence_key=records.evidence_key.arn,
                 secret=self.secret.arn,
-                identity_key=ledger.identity_key.arn,
+                **({"identity_key": ledger.identity_key.arn} if handler.identifies else {}),
             ).apply(
                 lambda arns: documents.function_role(
                     self._place,

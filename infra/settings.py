@@ -33,7 +33,8 @@ NUMBER_SELECTIONS: tuple[NumberSelectionBehavior, ...] = get_args(NumberSelectio
 NumberType = Literal["local", "mobile", "toll-free"]
 NUMBER_TYPES: tuple[NumberType, ...] = get_args(NumberType)
 NUMBER_CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
-LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
+# Decisions are logged as INFO: a higher level would drop the evidence of them.
+LOG_LEVELS = ("DEBUG", "INFO")
 SECRET_KEYS = frozenset({"twilioApiSecret", "twilioAuthToken", "twilioAuthTokenSecondary"})
 
 # What Twilio Proxy itself connects; chat and video go through the application's own channel.

@@ -17,6 +17,7 @@ GOLDEN = Path(__file__).parent / "golden"
 PLACE = Place("aws", stacks.REGION, stacks.ACCOUNT)
 PREFIX = "parley-prod"
 ROLES = [f"{PREFIX}-{handler.name}" for handler in gate.HANDLERS]
+IDENTIFYING = [f"{PREFIX}-{handler.name}" for handler in gate.HANDLERS if handler.identifies]
 KEYS = {name: PLACE.arn("kms", f"key/{name}") for name in ("content", "evidence", "identity", "operations")}
 BUCKET = "arn:aws:s3:::parley-prod-content-0a1b2c"
 QUEUE = PLACE.arn("sqs", f"{PREFIX}-consents")
@@ -35,7 +36,7 @@ def reach(handler: gate.Handler) -> FunctionReach:
         table_actions=handler.table,
         index_actions=handler.index,
         secret=PLACE.arn("secretsmanager", "secret:twilio-AbCdEf"),
-        identity_key=KEYS["identity"],
+        identity_key=KEYS["identity"] if handler.identifies else None,
     )
 
 
@@ -43,7 +44,7 @@ FUNCTION_ROLES = {f"role-{handler.name}": documents.function_role(PLACE, reach(h
 RESOURCE_POLICIES = {
     "key-content": documents.content_key(PLACE),
     "key-evidence": documents.evidence_key(PLACE),
-    "key-identity": documents.identity_key(PLACE, ROLES),
+    "key-identity": documents.identity_key(PLACE, IDENTIFYING),
     "key-operations": documents.operations_key(
         PLACE, PREFIX, [f"/aws/lambda/{PREFIX}-*", f"/aws/vendedlogs/{PREFIX}-api"], ROLES
     ),
@@ -222,10 +223,16 @@ class TestKeys:
         groups = condition["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
         assert all(PREFIX in group for group in groups)
 
-    def test_party_keys_are_made_by_functions_only(self) -> None:
-        """Only the functions' roles can make a party key of a phone number."""
+    def test_party_keys_are_made_by_functions_that_are_given_numbers(self) -> None:
+        """Only functions that are given phone numbers can make a party key; intercept and interaction never are."""
         found = by_sid(RESOURCE_POLICIES["key-identity"])["UseByRole"]
-        assert found["Condition"] == {"ArnEquals": {"aws:PrincipalArn": [PLACE.role_arn(role) for role in ROLES]}}
+        allowed = [PLACE.role_arn(role) for role in IDENTIFYING]
+        assert found["Condition"] == {"ArnEquals": {"aws:PrincipalArn": allowed}}
+        assert set(ROLES) - set(IDENTIFYING) == {f"{PREFIX}-intercept", f"{PREFIX}-interaction"}
+        assert {name for name, text in FUNCTION_ROLES.items() if "MakePartyKeys" not in by_sid(text)} == {
+            "role-intercept",
+            "role-interaction",
+        }
         assert found["Action"] == ["kms:DescribeKey", "kms:GenerateMac"]
 
 
