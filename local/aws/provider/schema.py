@@ -9,18 +9,20 @@ from __future__ import annotations
 import collections.abc
 import functools
 import importlib
+import re
 import sys
 import threading
 import typing
-import warnings
 from collections.abc import Iterator, Mapping
-from types import NoneType, UnionType
+from pathlib import Path
+from types import ModuleType, NoneType, UnionType
 from typing import Any
 
+import pulumi_aws
 from pulumi import _types
 
 from infra.provider import UNKNOWN, Asset, CheckFailure, render
-from infra.provider.changes import Path
+from infra.provider.changes import Path as PropertyPath
 
 TEXTS = {"true": True, "false": False}
 _importing = threading.Lock()
@@ -31,12 +33,8 @@ class Schema:
 
     def __init__(self, token: str) -> None:
         _, module, name = token.split(":")
-        package = module.partition("/")[0]
-        with _importing, warnings.catch_warnings():
-            # A package holds its deprecated types too, and warns of them though nobody asked for them.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            home = importlib.import_module("pulumi_aws." + (f"{package}_" if package == "lambda" else package))
-            names = vars(sys.modules[getattr(home, name).__module__])
+        package, _, stem = module.partition("/")
+        names = vars(_module(f"{package}_" if package == "lambda" else package, stem))
         # Where a nested block has the resource's name, the arguments are `…InitArgs`.
         self.arguments = next(names[n] for n in (f"{name}InitArgs", f"{name}Args") if is_object(names.get(n)))
         self.inputs = members(self.arguments)
@@ -47,6 +45,26 @@ class Schema:
 def schema(token: str) -> Schema:
     """Return the schema of the type `token` (`aws:s3/bucket:Bucket`)."""
     return Schema(token)
+
+
+def _module(package: str, stem: str) -> ModuleType:
+    """Import the one module of `pulumi_aws` that has a type; `stem` as in the token (`bucketPolicy`).
+
+    Its package would import all of its some hundred modules, the deprecated ones with a warning each: half a second for
+    `s3` alone. So an empty package stands in for it meanwhile.
+    """
+    package = f"{pulumi_aws.__name__}.{package}"
+    stub = ModuleType(package)
+    stub.__path__ = [str(Path(*pulumi_aws.__path__, package.rpartition(".")[2]))]
+    with _importing:
+        there = sys.modules.get(package)
+        sys.modules[package] = stub
+        try:
+            return importlib.import_module(f"{package}.{re.sub('(?=[A-Z])', '_', stem).lower()}")
+        finally:
+            del sys.modules[package]
+            if there is not None:
+                sys.modules[package] = there
 
 
 def is_object(kind: Any) -> bool:
@@ -112,7 +130,7 @@ def _number(text: str) -> Any:
     return int(number) if number.is_integer() else number
 
 
-def problems(value: Any, kind: Any, path: Path = ()) -> Iterator[CheckFailure]:
+def problems(value: Any, kind: Any, path: PropertyPath = ()) -> Iterator[CheckFailure]:
     """Yield what in `value` does not fit the declared type `kind`, at its exact path."""
     if value is None or value is UNKNOWN:
         return
@@ -146,7 +164,7 @@ def _described(value: Any) -> str:
     return "an asset" if isinstance(value, Asset) else repr(value)
 
 
-def _object_problems(value: Any, kind: Any, path: Path) -> Iterator[CheckFailure]:
+def _object_problems(value: Any, kind: Any, path: PropertyPath) -> Iterator[CheckFailure]:
     if not isinstance(value, dict):
         yield CheckFailure(render(path), f"expected an object, got {_described(value)}")
         return
