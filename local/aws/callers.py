@@ -78,10 +78,14 @@ def assume(role_arn: str, session_name: str, *, service: str) -> SessionKeys:
     return SessionKeys(session.access_key_id, session.secret_access_key, session.session_token)
 
 
-def require_trust(role_arn: str, *, service: str) -> None:
-    """Raise RoleNotAssumableError unless the role exists and its trust policy lets the service assume it."""
+def require_trust(role_arn: str, *, service: str, source_arn: str | None = None) -> None:
+    """Raise RoleNotAssumableError unless the role exists and its trust policy lets the service assume it.
+
+    `source_arn` is on whose behalf the service asks, for the services that say so (`aws:SourceArn`).
+    """
     role = _role(role_arn)
-    asks = Question(Principal(ACCOUNT, service, service=service), "sts:AssumeRole", role_arn)
+    context = {"aws:sourcearn": (source_arn,), "aws:sourceaccount": (ACCOUNT,)} if source_arn else {}
+    asks = Question(Principal(ACCOUNT, service, service=service), "sts:AssumeRole", role_arn, context)
     document = _text(role.assume_role_policy_document) if role else None
     if not verdict(document, asks, name="trust policy").allowed:
         raise RoleNotAssumableError(f"The role {role_arn} does not exist or cannot be assumed by {service}.")

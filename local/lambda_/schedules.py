@@ -178,7 +178,8 @@ def _schedules() -> Iterator[Schedule]:
 def _refusal(schedule: Schedule, role_arn: str, action: str, target: str) -> str | None:
     """Return why the schedule's role may not reach its target."""
     try:
-        require_trust(role_arn, service="scheduler.amazonaws.com")
+        group = schedule.arn.replace(":schedule/", ":schedule-group/").rpartition("/")[0]
+        require_trust(role_arn, service="scheduler.amazonaws.com", source_arn=group)
     except RoleNotAssumableError as error:
         return str(error)
     refused = permission(Question(session_of(role_arn, schedule.name), action, target))
