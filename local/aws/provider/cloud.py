@@ -69,9 +69,8 @@ class Cloud:
         self.region: str = self._config.get("region") or environment or "us-east-1"
         tags = (self._config.get("defaultTags") or {}).get("tags") or {}
         self.default_tags = {key: str(value) for key, value in tags.items()}
-        endpoints = self._config.get("endpoints") or {}
-        listed = endpoints if isinstance(endpoints, list) else [endpoints]
-        self._endpoints = {name: url for entry in listed for name, url in entry.items()}
+        endpoints = self._config.get("endpoints") or []
+        self._endpoints = {name: url for entry in endpoints for name, url in entry.items()}
         self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
         self._account = ""
