@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
+from infra.options import component
 from infra.settings import Purchase, Settings
 from infra.twilio.resources import NumberOrder, NumberPool, Provider, ProxyService
 
@@ -27,7 +28,7 @@ class MaskedLine(pulumi.ComponentResource):
         public_url: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("parley:infra:MaskedLine", name, {}, opts)
+        super().__init__("parley:infra:MaskedLine", name, {}, component(settings, "communications", opts))
         account = settings.twilio
         child = pulumi.ResourceOptions(
             parent=self,
@@ -39,8 +40,6 @@ class MaskedLine(pulumi.ComponentResource):
                 endpoint=account.endpoint,
                 opts=pulumi.ResourceOptions(parent=self),
             ),
-            # Without the service its sessions are gone, and with the pool the numbers that people have saved.
-            protect=settings.protection.retain,
         )
         self.service = ProxyService(
             "service",

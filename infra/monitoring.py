@@ -32,7 +32,7 @@ class Monitoring(pulumi.ComponentResource):
         records: RecordStore,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("parley:infra:Monitoring", name, {}, component(settings, "operations", opts))
+        super().__init__("parley:infra:Monitoring", name, {}, component(settings, "operations", opts, guarded=False))
         self._settings = settings
         self.topic = aws.sns.Topic(
             "alarms", kms_master_key_id=records.operations_key.arn, opts=pulumi.ResourceOptions(parent=self)

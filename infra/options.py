@@ -14,9 +14,18 @@ Classification = Literal["communications", "consent", "operations"]
 
 
 def component(
-    settings: Settings, classification: Classification, opts: pulumi.ResourceOptions | None = None
+    settings: Settings,
+    classification: Classification,
+    opts: pulumi.ResourceOptions | None = None,
+    *,
+    guarded: bool = True,
 ) -> pulumi.ResourceOptions:
-    """Return the options of a component whose AWS resources all carry the stack's tags."""
+    """Return the options of a component whose AWS resources all carry the stack's tags.
+
+    A `guarded` one, with everything in it, cannot be destroyed where the stack retains its data: the engine deletes
+    all that is not protected before it stops at what is, and a gate that is gone while sessions are open lets every
+    interaction through (Twilio connects without an answer).
+    """
     tags = {
         **settings.tags,
         "project": settings.project,
@@ -30,7 +39,9 @@ def component(
             return None
         return pulumi.ResourceTransformationResult({**args.props, "tags": tags}, args.opts)
 
-    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(transformations=[tag]))
+    return pulumi.ResourceOptions.merge(
+        opts, pulumi.ResourceOptions(transformations=[tag], protect=guarded and settings.protection.retain)
+    )
 
 
 def kept(

@@ -238,6 +238,16 @@ class TestProtection:
         assert {(each.protect, each.retain_on_delete) for each in options.values()} == {(kept, kept)}
 
     @everywhere
+    def test_mistaken_destroy_takes_nothing_but_alarms(self, environment: str) -> None:
+        """In staging and prod everything is protected but the monitoring; children inherit it from their component."""
+        options = deployed(environment).options
+        guarded = {name: each.protect for (type_, name), each in options.items() if type_.startswith("parley:infra:")}
+        kept = environment in ("staging", "prod")
+        assert guarded == dict.fromkeys(("records", "ledger", "api", "line", "gate"), kept) | {"monitoring": False}
+        loosened = [name for (_, name), each in options.items() if kept and each.protect is False]
+        assert loosened == ["monitoring"] * kept
+
+    @everywhere
     def test_keys_rotate_and_wait_before_they_go(self, environment: str) -> None:
         """Encryption keys rotate; HMAC keys cannot; a deleted key waits 30 days, 7 where data is disposable."""
         keys = deployed(environment).of("kms/key:Key")
