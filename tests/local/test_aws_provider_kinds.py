@@ -11,9 +11,11 @@ from typing import Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from pulumi.runtime.proto import provider_pb2
 
-from infra.provider import Archive, Asset
-from infra.provider.testing import Deployed, Stack, secret
+from infra.provider import UNKNOWN, Archive, Asset
+from infra.provider.testing import Call, Deployed, Refused, Stack, secret
+from infra.provider.wire import plain, struct
 from local.aws.provider import TYPES, Aws
 from local.aws.provider.kind import Kind
 from local.aws.provider.package import zipped
@@ -128,6 +130,7 @@ class Case:
 
 MOTO_FORGETS = frozenset({"deadLetterConfig", "loggingConfig"})
 """What moto by itself does not answer, and the local cloud's moto does."""
+ENABLED = {"versioningConfiguration": {"status": "Enabled"}}
 TAGS = {"team": "records", "stage": "test"}
 TAGGED = {"tags.by": "DELETE"}
 """How a tag that was added by hand shows."""
@@ -940,3 +943,183 @@ def test_what_is_gone_is_noticed_and_deleting_it_again_is_no_error(world: World,
     live = world.up(case.token, case.inputs(world))
     world.stack.down(live)
     world.stack.down(live)
+
+
+# -- beyond the table --------------------------------------------------------------------------------------------------
+
+
+def test_a_half_made_object_is_kept_and_the_next_update_finishes_it(world: World) -> None:
+    """When a later step of a creation fails, the object stays in the state; an update without a diff does the rest."""
+    arn = f"arn:aws:iam::{ACCOUNT}:policy/late"
+    inputs = {"assumeRolePolicy": TRUST, "name": "half-made", "managedPolicyArns": [arn], "tags": TAGS}
+    with pytest.raises(Refused, match="it was made, but not as asked: AWS refused AttachRolePolicy") as refused:
+        world.up("aws:iam/role:Role", inputs)
+    kept = refused.value.half_done
+    assert kept is not None
+    assert kept.id == "half-made"
+    checked = world.stack.check("aws:iam/role:Role", "r", inputs)
+    role = Deployed("aws:iam/role:Role", "r", kept.id, checked, kept.properties)
+    world.aws("iam").create_policy(PolicyName="late", PolicyDocument=document(allow("s3:*", "*")))
+    finished = world.stack.update(role, inputs)
+    assert finished.state["managedPolicyArns"] == [arn]
+    assert finished.state["tagsAll"] == TAGS
+    assert settled(world, finished).raw == finished.raw
+
+
+def test_a_secret_in_its_recovery_window_keeps_its_name(world: World) -> None:
+    """A secret that waits for its deletion is gone, yet its name is taken: the message says the ways out."""
+    secret_ = world.up("aws:secretsmanager/secret:Secret", {"name": "twilio", "recoveryWindowInDays": 7})
+    world.stack.down(secret_)
+    assert world.stack.refresh(secret_) is None
+    with pytest.raises(Refused, match=r"'twilio' waits for its deletion.*restore-secret.*recoveryWindowInDays: 0"):
+        world.up("aws:secretsmanager/secret:Secret", {"name": "twilio"})
+    gone = world.up("aws:secretsmanager/secret:Secret", {"name": "other", "recoveryWindowInDays": 0})
+    world.stack.down(gone)
+    world.up("aws:secretsmanager/secret:Secret", {"name": "other"})
+
+
+def test_a_bucket_with_objects_goes_only_by_force(world: World) -> None:
+    """Deleting a bucket that is not empty is refused in one line; with forceDestroy its versions go first."""
+    bucket = world.up("aws:s3/bucket:Bucket", {})
+    world.up("aws:s3/bucketVersioning:BucketVersioning", {"bucket": bucket.id, **ENABLED})
+    for body in (b"one", b"two"):
+        world.aws("s3").put_object(Bucket=bucket.id, Key="calls/a", Body=body)
+    world.aws("s3").delete_object(Bucket=bucket.id, Key="calls/a")
+    with pytest.raises(Refused, match="AWS refused DeleteBucket: BucketNotEmpty"):
+        world.stack.down(bucket)
+    forced = world.stack.update(bucket, {"forceDestroy": True})
+    world.stack.down(forced)
+    assert world.stack.refresh(forced) is None
+
+
+def test_only_changed_code_is_a_new_version(world: World) -> None:
+    """A published function has a number; other code or configuration gives the next one, a tag does not."""
+    inputs = {**FUNCTION.inputs(world), "kmsKeyArn": None, "deadLetterConfig": None}
+    function = world.up(FUNCTION.token, inputs)
+    assert function.state["version"] == "1"
+    assert function.state["qualifiedArn"] == f"{function.state['arn']}:1"
+    tagged = world.stack.update(function, {**inputs, "tags": {"team": "other"}})
+    assert tagged.state["version"] == "1"
+    moved = Archive({**code("one").fields, "path": "elsewhere"})
+    assert world.stack.diff(tagged, {**inputs, "tags": {"team": "other"}, "code": moved}).changes == {}
+    changed = world.stack.update(tagged, {**inputs, "code": code("two")})
+    assert changed.state["version"] == "2"
+    assert changed.state["codeSha256"] != function.state["codeSha256"]
+    assert world.stack.update(tagged, {**inputs, "code": code("two")}, preview=True).state["version"] is UNKNOWN
+
+
+def test_an_api_is_reached_by_the_local_gateway(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With PARLEY_GATEWAY_URL set, an API's endpoint and its stages' URLs are the gateway's."""
+    monkeypatch.setenv("PARLEY_GATEWAY_URL", "http://127.0.0.1:8080/")
+    api = world.up("aws:apigatewayv2/api:Api", {"protocolType": "HTTP"})
+    assert api.state["apiEndpoint"] == f"http://127.0.0.1:8080/{api.id}"
+    assert api.state["executionArn"] == f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api.id}"
+    urls = {
+        name: world.up("aws:apigatewayv2/stage:Stage", {"apiId": api.id, "name": name}).state["invokeUrl"]
+        for name in ("$default", "v1")
+    }
+    assert urls == {name: f"http://127.0.0.1:8080/{api.id}/{name.removeprefix('$default')}" for name in urls}
+
+
+def test_default_tags_are_put_on_and_kept_on(world: World) -> None:
+    """Default tags reach the object; one that was taken off by hand is a diff, and an update puts it back."""
+    stack = Stack(Aws())
+    stack.configure({"region": REGION, "defaultTags": json.dumps({"tags": {"project": "parley"}})})
+    queue = stack.up("aws:sqs/queue:Queue", "tagged", {"tags": {"team": "x"}})
+    assert queue.state["tags"] == {"team": "x"}
+    assert queue.state["tagsAll"] == {"team": "x", "project": "parley"}
+    world.aws("sqs").untag_queue(QueueUrl=queue.id, TagKeys=["project"])
+    drifted = stack.refresh(queue)
+    assert drifted is not None
+    assert stack.diff(drifted, {"tags": {"team": "x"}}).changes == {"tagsAll": "UPDATE"}
+    stack.update(drifted, {"tags": {"team": "x"}})
+    assert world.aws("sqs").list_queue_tags(QueueUrl=queue.id)["Tags"] == {"team": "x", "project": "parley"}
+
+
+def test_an_object_may_lie_in_another_region(world: World) -> None:
+    """The property `region` of a resource wins over the provider's region, and changing it replaces the object."""
+    topic = world.up("aws:sns/topic:Topic", {"region": "eu-west-1"})
+    assert ":eu-west-1:" in topic.id
+    assert settled(world, topic).raw == topic.raw
+    assert world.stack.diff(topic, {"region": "us-east-1"}).replaces == ["region"]
+    bucket = world.up("aws:s3/bucket:Bucket", {"region": "eu-west-1"})
+    assert bucket.state["bucketRegion"] == "eu-west-1"
+    assert world.aws("s3").get_bucket_location(Bucket=bucket.id)["LocationConstraint"] == "eu-west-1"
+
+
+def test_the_account_may_be_restricted(world: World) -> None:
+    """aws:allowedAccountIds and forbiddenAccountIds hold for the local account as well."""
+    Stack(Aws()).configure({"allowedAccountIds": json.dumps([ACCOUNT])})
+    for setting, account in (("allowedAccountIds", "000000000000"), ("forbiddenAccountIds", ACCOUNT)):
+        with pytest.raises(Refused, match=f"belong to account {ACCOUNT}"):
+            Stack(Aws()).configure({setting: json.dumps([account])})
+
+
+def test_the_caller_is_told(world: World) -> None:
+    """The functions for the caller and the partition answer as pulumi_aws declares it."""
+    answers = {}
+    for name in ("getCallerIdentity", "getPartition"):
+        request = provider_pb2.InvokeRequest(tok=f"aws:index/{name}:{name}", args=struct({}))
+        answers.update(plain(getattr(world.stack.provider.Invoke(request, Call()), "return")))
+    assert answers["accountId"] == ACCOUNT
+    assert answers["partition"] == "aws"
+
+
+def test_a_policy_of_its_own_is_no_drift_of_its_queue(world: World) -> None:
+    """A QueuePolicy beside a queue that declares no policy leaves the queue without a diff; one inside it is read."""
+    queue = world.up("aws:sqs/queue:Queue", {})
+    world.up("aws:sqs/queuePolicy:QueuePolicy", queue_policy(queue.id, "sqs:SendMessage"))
+    assert world.stack.diff(settled(world, queue), {}).changes == {}
+    own = {"policy": queue_policy("", "sqs:SendMessage")["policy"]}
+    other = world.up("aws:sqs/queue:Queue", own)
+    changed = queue_policy(other.id, "sqs:*")["policy"]
+    world.aws("sqs").set_queue_attributes(QueueUrl=other.id, Attributes={"Policy": changed})
+    assert world.stack.diff(settled(world, other), own).changes == {"policy": "UPDATE"}
+
+
+def test_an_alarm_may_watch_an_expression(world: World) -> None:
+    """Metric queries go to AWS and come back as declared."""
+    metric = {"metricName": "Errors", "namespace": "AWS/Lambda", "period": 60, "stat": "Sum"}
+    inputs = {
+        "comparisonOperator": "GreaterThanThreshold",
+        "evaluationPeriods": 2,
+        "threshold": 0.5,
+        "metricQueries": [
+            {"id": "e", "metric": {**metric, "dimensions": {"FunctionName": "gate"}}},
+            {"id": "rate", "expression": "e / 60", "label": "errors a second", "returnData": True},
+        ],
+    }
+    alarm = world.up("aws:cloudwatch/metricAlarm:MetricAlarm", inputs)
+    assert world.stack.diff(settled(world, alarm), inputs).changes == {}
+    assert covers(alarm.state["metricQueries"], inputs["metricQueries"])
+
+
+def test_a_table_s_indexes_are_read_and_changed_one_by_one(world: World) -> None:
+    """An index added by hand is drift, and is taken away again; provisioned throughput is carried out too."""
+    inputs = {
+        "billingMode": "PROVISIONED",
+        "readCapacity": 2,
+        "writeCapacity": 3,
+        "hashKey": "pk",
+        "attributes": [{"name": "pk", "type": "S"}],
+        "localSecondaryIndexes": [],
+    }
+    table = world.up("aws:dynamodb/table:Table", inputs)
+    assert world.stack.diff(settled(world, table), inputs).changes == {}
+    faster = {**inputs, "readCapacity": 5}
+    assert world.stack.update(table, faster).state["readCapacity"] == 5
+    by_hand = {
+        "IndexName": "by-hand",
+        "KeySchema": [{"AttributeName": "x", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+        "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+    }
+    world.aws("dynamodb").update_table(
+        TableName=table.id,
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "x")],
+        GlobalSecondaryIndexUpdates=[{"Create": by_hand}],
+    )
+    drifted = settled(world, table)
+    assert "globalSecondaryIndexes" in world.stack.diff(drifted, inputs).changes
+    repaired = world.stack.update(drifted, inputs)
+    assert "globalSecondaryIndexes" not in repaired.state

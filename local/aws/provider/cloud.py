@@ -18,7 +18,7 @@ from infra.provider import Properties, ProviderError
 from local.aws.provider.shapes import session
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_GONE = re.compile(r"Not ?Found|NoSuch|Does ?Not ?Exist|NonExistent|\b404\b", re.IGNORECASE)
+_GONE = re.compile(r"NotFound|NoSuch|DoesNotExist|NonExistent")
 
 
 class Client:
@@ -132,16 +132,20 @@ def code(error: ClientError) -> str:
 
 
 def gone(error: Exception) -> bool:
-    """Tell whether AWS says that the object is not there."""
+    """Tell whether AWS says that the object is not there: by its code; a mere 404 may be a call that moto lacks."""
     if not isinstance(error, ClientError):
         return False
-    return bool(_GONE.search(f"{code(error)} {error.response.get('Error', {}).get('Message', '')}"))
+    return bool(_GONE.search(code(error))) or (code(error) == "404" and error.operation_name == "HeadBucket")
 
 
 def told(error: Exception) -> str:
     """Return what a botocore error says, for the user."""
     if isinstance(error, ClientError):
-        message = error.response.get("Error", {}).get("Message", "")
+        message = str(error.response.get("Error", {}).get("Message", ""))
+        if message.lstrip().startswith("<"):
+            return (
+                f"the local AWS has no answer to {error.operation_name} (HTTP {code(error)}): see the log of the cloud"
+            )
         return f"AWS refused {error.operation_name}: {code(error)}: {message}"
     return f"the local AWS could not be reached: {error}. Is it running? `parley local status` tells"
 

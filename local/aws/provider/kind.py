@@ -47,6 +47,8 @@ from local.aws.provider.shapes import (
 
 DEFAULTS = "__defaults"
 """Input that lists the properties that were filled in by the provider, as the real one keeps it."""
+UNFINISHED = "__unfinished"
+"""Output of an object whose creation stopped halfway: the next update has to do all of it."""
 COMMON = frozenset({"region"})
 
 
@@ -354,26 +356,27 @@ class Kind(Resource[Cloud]):
         with speaking(of_others=True):
             id_ = self.make(c, inputs)
         try:
-            with speaking():
+            with speaking(of_others=True):
                 self.settle(c, id_, {}, inputs)
                 if tags := self.all_tags(ctx, inputs):
                     self.put_tags(c, {**inputs, **self._live(c, id_, inputs)}, {}, tags)
                 return id_, self._outputs(ctx, c, id_, inputs, inputs)
         except ProviderError as error:
-            raise PartialFailure(id_, visible(inputs), [f"it was made, but not as asked: {error}"]) from error
+            outputs = {**visible(inputs), UNFINISHED: True}
+            raise PartialFailure(id_, outputs, [f"it was made, but not as asked: {error}"]) from error
 
     def update(
         self, ctx: Cloud, id_: str, old_inputs: Properties, state: Properties, inputs: Properties, /
     ) -> Properties:
-        """Change what differs; nothing does when the engine goes on with a half-done create, and then all is done."""
+        """Change what differs; all of it when the engine goes on with a half-done create."""
         c = self.client(ctx, inputs)
         tags, tagged = self.all_tags(ctx, inputs), state.get("tagsAll") or {}
         changed = set(compare(old_inputs, inputs).changed)
-        again = not changed and tags == tagged
+        again = UNFINISHED in state
         if again:
             old_inputs, changed = {}, set(visible(inputs))
         new = {**{name: value for name, value in self.defaults.items() if name in changed}, **inputs}
-        with speaking():
+        with speaking(of_others=True):
             if changed - self.late - self.local - {"tags"}:
                 self.change(c, id_, old_inputs, new, changed)
             if changed & self.late:
