@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
@@ -63,6 +64,8 @@ class LocalStack:
                 if time.monotonic() > deadline:
                     raise UserError(f"the local cloud did not start in {START_LIMIT:.0f} s: see {self.home.cloud_log}")
                 time.sleep(0.02)
+            # It outlives this command; while both live, somebody has to take note of its end.
+            threading.Thread(target=process.wait, daemon=True).start()
         self._remember_ports(info)
         return info
 

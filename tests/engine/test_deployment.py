@@ -6,11 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from twilio.rest import Client  # type: ignore[import-untyped]
 
 from cli import report
 from cli.home import STACK
 from cli.stack import LocalStack
+from local.engine.events import Result
 from local.engine.workspace import Workspace
+from local.twilio.client import connect
 
 
 @pytest.fixture
@@ -68,45 +71,61 @@ class TestReport:
         assert described == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
 
 
-class TestDrift:
-    """What someone changes behind the kit's back is seen by refresh and mended by the next deployment."""
+@pytest.fixture(scope="module")
+def drift(stack: LocalStack) -> Result:
+    """Change one thing in each of five services, and look."""
+    client = report.clients(stack.start_cloud().aws_environment())
+    outputs = stack.workspace().outputs()
+    s3, logs, twilio = client("s3"), client("logs"), twilio_client(stack)
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=outputs["contentBucket"])["Rules"]
+    next(rule for rule in rules if "Days" in rule.get("Expiration", {}))["Expiration"]["Days"] += 1
+    s3.put_bucket_lifecycle_configuration(Bucket=outputs["contentBucket"], LifecycleConfiguration={"Rules": rules})
+    logs.delete_retention_policy(logGroupName=logs.describe_log_groups()["logGroups"][0]["logGroupName"])
+    client("dynamodb").update_time_to_live(
+        TableName=outputs["ledgerTable"],
+        TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
+    )
+    client("kms").disable_key_rotation(KeyId=outputs["contentKeyArn"])
+    service = twilio.proxy.v1.services(outputs["proxyServiceSid"])
+    service.update(intercept_callback_url="https://example.com/somebody-elses")
+    service.phone_numbers.list(limit=1)[0].delete()
+    return stack.workspace().refresh(preview_only=True)
 
-    def assert_seen_and_mended(self, workspace: Workspace, resource_type: str, path: str) -> None:
-        """Assert that refresh names the path on that type, and that nothing is left of it after a deployment."""
-        drift = workspace.refresh(preview_only=True)
-        seen = {p for step in drift.steps if resource_type in step.type for p in step.diff}
-        assert any(p.endswith(path) for p in seen), [str(step) for step in drift.steps]
+
+class TestDrift:
+    """What someone changes behind the kit's back is seen by one refresh and mended by the next deployment."""
+
+    @pytest.mark.parametrize(
+        ("resource_type", "path"),
+        [
+            ("aws:s3/bucketLifecycleConfiguration", "expiration.days"),
+            ("aws:cloudwatch/logGroup", "retentionInDays"),
+            ("aws:dynamodb/table", "ttl.enabled"),
+            ("aws:kms/key", "enableKeyRotation"),
+            ("parley:index:ProxyService", "interceptCallbackUrl"),
+            ("parley:index:NumberPool", "adopt"),
+        ],
+    )
+    def test_seen(self, drift: Result, resource_type: str, path: str) -> None:
+        """Refresh names the property that is no longer as declared.
+
+        An edited lifecycle rule, a log group that never expires, a ledger that no longer forgets, a key that no longer
+        rotates, a webhook, a pool number.
+        """
+        seen = {p for step in drift.steps if step.type.startswith(resource_type) for p in step.diff}
+        assert any(path in p for p in seen), [str(step) for step in drift.steps]
+
+    def test_mended(self, drift: Result, workspace: Workspace) -> None:
+        """The next deployment puts all of it back, and nothing is left to see."""
         workspace.up(refresh=True)
         after = workspace.refresh(preview_only=True)
         assert [str(step) for step in after.steps] == []
 
-    def test_lifecycle_rule(self, workspace: Workspace, client: Any) -> None:
-        """An edited lifecycle rule shows its days and is put back."""
-        bucket = workspace.outputs()["contentBucket"]
-        rules = client("s3").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-        edited = next(rule for rule in rules if "Days" in rule.get("Expiration", {}))
-        edited["Expiration"]["Days"] += 1
-        client("s3").put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
-        self.assert_seen_and_mended(workspace, "BucketLifecycleConfiguration", "expiration.days")
 
-    def test_log_group_that_never_expires(self, workspace: Workspace, client: Any) -> None:
-        """A log group whose retention was taken off is seen and gets it back."""
-        group = client("logs").describe_log_groups()["logGroups"][0]["logGroupName"]
-        client("logs").delete_retention_policy(logGroupName=group)
-        self.assert_seen_and_mended(workspace, "LogGroup", "retentionInDays")
-
-    def test_time_to_live_switched_off(self, workspace: Workspace, client: Any) -> None:
-        """A ledger that no longer forgets is seen and mended."""
-        table = workspace.outputs()["ledgerTable"]
-        client("dynamodb").update_time_to_live(
-            TableName=table, TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"}
-        )
-        self.assert_seen_and_mended(workspace, "dynamodb/table:Table", "ttl.enabled")
-
-    def test_key_rotation_switched_off(self, workspace: Workspace, client: Any) -> None:
-        """A content key that no longer rotates is seen and mended."""
-        client("kms").disable_key_rotation(KeyId=workspace.outputs()["contentKeyArn"])
-        self.assert_seen_and_mended(workspace, "kms/key:Key", "enableKeyRotation")
+def twilio_client(stack: LocalStack) -> Client:
+    """Give the official client of the emulated account."""
+    info = stack.start_cloud()
+    return connect(info.twilio_endpoint, info.twilio_account_sid, info.twilio_auth_token)
 
 
 class TestState:
