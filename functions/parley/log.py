@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
@@ -55,6 +54,8 @@ def reasons(decided: Decision) -> list[str]:
 
 def failure(event: str, error: BaseException, **fields: Value) -> None:
     """Write that something failed: the kind of error and where, but not its text, which may quote the request."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else ""
     emit(event, "ERROR", error=type(error).__name__, where=where, **fields)

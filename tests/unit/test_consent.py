@@ -1,0 +1,189 @@
+"""Consent records: the chain that shows any tampering, and the state that follows from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from parley.core.consent import (
+    GENESIS,
+    NO,
+    ChainError,
+    ConsentEvent,
+    ConsentRecord,
+    Head,
+    Method,
+    Scope,
+    State,
+    canonical_json,
+    follow,
+    project,
+    record_from_json,
+    verify_chain,
+)
+
+from tests.unit.chains import ANA, BEN, NOON, chain, event, events
+
+CHAINS = st.lists(events(), min_size=1, max_size=5).map(chain)
+
+
+class TestChain:
+    """Tamper evidence (invariant I3)."""
+
+    @given(CHAINS)
+    def test_chain_of_appends_verifies(self, records: list[ConsentRecord]) -> None:
+        """A chain made by appending verifies, ends at its last record and survives being written and read."""
+        end = verify_chain(records)
+        assert end == Head(records[-1].seq, records[-1].record_hash)
+        assert [record_from_json(record.to_json()) for record in records] == records
+        assert records[0].prev_hash == GENESIS
+
+    @given(st.data())
+    def test_any_changed_member_is_found(self, data: st.DataObject) -> None:
+        """Changing any member of any record of a chain, in whatever way, is found."""
+        records = data.draw(CHAINS)
+        position = data.draw(st.integers(0, len(records) - 1))
+        document = json.loads(records[position].to_json())
+        name = data.draw(st.sampled_from(sorted(set(document) - {"schema_version", "processors", "retention_class"})))
+        changed: object = data.draw(st.none() | st.integers() | st.text(max_size=4) | st.just({}))
+        if changed == document[name]:
+            return
+        text = json.dumps({**document, name: changed})
+        with pytest.raises(ValueError):  # noqa: PT011 - unreadable or broken: both are found
+            verify_chain([*records[:position], record_from_json(text), *records[position + 1 :]])
+
+    @given(st.lists(events(), min_size=2, max_size=5).map(chain), st.data())
+    def test_missing_moved_or_added_record_is_found(self, records: list[ConsentRecord], data: st.DataObject) -> None:
+        """Leaving a record out, moving it or putting it in twice is found; at the end by the ledger's head."""
+        head = verify_chain(records)
+        position = data.draw(st.integers(0, len(records) - 1))
+        without = records[:position] + records[position + 1 :]
+        for broken in (without, [*records, records[position]], [*without, records[position]]):
+            if broken != records:
+                with pytest.raises(ChainError):
+                    verify_chain(broken, head=head)
+
+    def test_record_of_another_person_is_found(self) -> None:
+        """A record that belongs to somebody else is found, and the message says at which place."""
+        records = [*chain([event()]), chain([event(), event(party=BEN)])[1]]
+        with pytest.raises(ChainError, match="record 2: belongs to another person") as caught:
+            verify_chain(records)
+        assert caught.value.seq == 2
+
+    def test_record_sealed_by_a_forger_is_found(self) -> None:
+        """A record with a right hash of its own that does not continue the one before is found."""
+        first, _ = chain([event(), event(source_event_id="2")])
+        _, forged = chain([event(source_event_id="x"), event(source_event_id="2")])
+        with pytest.raises(ChainError, match="does not continue"):
+            verify_chain([first, forged])
+
+    def test_chain_whose_beginning_expired_verifies(self) -> None:
+        """A chain whose first records reached the end of their retention still proves the rest."""
+        records = chain([event(source_event_id=str(number)) for number in range(4)])
+        assert verify_chain(records[2:], whole=False).seq == 4
+        with pytest.raises(ChainError):
+            verify_chain(records[2:])
+
+    def test_empty_chain_is_whole(self) -> None:
+        """Nobody's chain is whole, unless the ledger claims that it has an end."""
+        assert verify_chain([]) == Head()
+        with pytest.raises(ChainError):
+            verify_chain([], head=Head(1, "x"))
+
+    def test_same_event_has_same_id(self) -> None:
+        """An event keeps its record id wherever in a chain it stands, and another scope has another id."""
+        first, second, third = chain([event(), event(), event(scope=Scope.TRANSCRIBE)])
+        assert first.record_id == second.record_id != third.record_id
+
+    @pytest.mark.parametrize("text", ["{}", "[]", '{"party": 1}', "nonsense"])
+    def test_unreadable_record_is_refused(self, text: str) -> None:
+        """A text that is no record is an error rather than a guess."""
+        with pytest.raises(ValueError):  # noqa: PT011 - JSON's own error is a ValueError too
+            record_from_json(text)
+
+    def test_canonical_form_is_one_text(self) -> None:
+        """Equal values have one canonical text whatever the order of their keys, and numbers must be finite."""
+        assert canonical_json({"b": 1, "a": "é"}) == '{"a":"é","b":1}'
+        with pytest.raises(ValueError, match="Out of range"):
+            canonical_json(float("nan"))
+
+
+class TestState:
+    """What follows from a chain (invariant I3: state = the last event; withdrawal beats a later import)."""
+
+    @given(st.lists(events(scope=Scope.MANAGE, counterpart=None), min_size=1, max_size=6))
+    def test_state_is_the_last_event_while_nobody_said_no(self, happened: list[ConsentEvent]) -> None:
+        """While nobody said no, the state is that of the last event, whatever the times say."""
+        yes = [one for one in happened if one.state not in NO] or [event()]
+        standing = project(chain(yes))[Scope.MANAGE, None]
+        assert (standing.state, standing.seq) == (yes[-1].state, len(yes))
+
+    @given(
+        st.lists(events(scope=Scope.MANAGE, counterpart=None), max_size=3),
+        events(scope=Scope.MANAGE, counterpart=None, state=State.WITHDRAWN),
+        st.lists(events(scope=Scope.MANAGE, counterpart=None, method=Method.ADMIN_IMPORT), max_size=4),
+    )
+    def test_withdrawal_beats_later_imports(
+        self, before: list[ConsentEvent], withdrawal: ConsentEvent, imports: Sequence[ConsentEvent]
+    ) -> None:
+        """No import and no number of imports makes a withdrawn consent anything but a no."""
+        standing = project(chain([*before, withdrawal, *imports]))[Scope.MANAGE, None]
+        assert standing.state in NO
+
+    @given(
+        events(scope=Scope.MANAGE, counterpart=None, state=State.REFUSED),
+        st.lists(events(scope=Scope.MANAGE, counterpart=None), max_size=5),
+    )
+    def test_only_an_own_later_answer_lifts_a_no(self, refusal: ConsentEvent, later: list[ConsentEvent]) -> None:
+        """After a no, consent is given only if the person gave it after that no, and not by import."""
+        standing = project(chain([refusal, *later]))[Scope.MANAGE, None]
+        if standing.state not in NO:
+            answers = [
+                one
+                for one in later
+                if one.state is State.GIVEN
+                and one.method is not Method.ADMIN_IMPORT
+                and one.effective_at > refusal.effective_at
+            ]
+            assert answers
+
+    def test_later_answer_lifts_a_no(self) -> None:
+        """Someone who withdrew and then gives consent again has given it."""
+        again = event(effective_at=NOON + timedelta(minutes=1))
+        assert project(chain([event(state=State.WITHDRAWN), again]))[Scope.MANAGE, None].state is State.GIVEN
+
+    def test_refusals_in_the_wrong_order_count_from_the_later(self) -> None:
+        """Two refusals that arrive in the wrong order are lifted only by an answer after the later one."""
+        late = event(state=State.WITHDRAWN, effective_at=NOON + timedelta(hours=2))
+        early = event(state=State.REFUSED)
+        between = event(effective_at=NOON + timedelta(hours=1))
+        assert project(chain([late, early, between]))[Scope.MANAGE, None].state is State.REFUSED
+
+    def test_scopes_and_counterparts_stand_apart(self) -> None:
+        """A withdrawal of one scope towards one person leaves the others as they were."""
+        standings = project(chain([event(), event(scope=Scope.TRANSCRIBE, counterpart=BEN, state=State.WITHDRAWN)]))
+        assert {key: standing.state for key, standing in standings.items()} == {
+            (Scope.MANAGE, None): State.GIVEN,
+            (Scope.TRANSCRIBE, BEN): State.WITHDRAWN,
+        }
+
+    def test_unknown_state_is_kept_like_a_no(self) -> None:
+        """A state that a later version wrote is not overwritten by an import."""
+        given_, imported = chain([event(), event(method=Method.ADMIN_IMPORT, effective_at=NOON + timedelta(days=1))])
+        unknown = dataclasses.replace(follow(None, given_), state=None)
+        assert follow(unknown, imported) is unknown
+
+    def test_validity_runs_out_by_itself(self) -> None:
+        """A consent is expired from the very moment its validity ends; a withdrawal never expires."""
+        end = NOON + timedelta(days=1)
+        given_ = project(chain([event(valid_until=end)]))[Scope.MANAGE, None]
+        assert given_.at(end - timedelta(microseconds=1)) is State.GIVEN
+        assert given_.at(end) is State.EXPIRED
+        no = project(chain([event(state=State.WITHDRAWN, valid_until=end)]))[Scope.MANAGE, None]
+        assert no.at(end) is State.WITHDRAWN
+        assert given_.party == ANA
