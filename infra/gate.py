@@ -386,7 +386,8 @@ class ConsentGate(pulumi.ComponentResource):
             logging_config={
                 "log_format": "JSON",
                 "log_group": log_group.name,
-                "application_log_level": settings.functions.log_level,
+                # Never DEBUG: the AWS libraries would log requests and answers, secrets and numbers among them.
+                "application_log_level": "INFO",
                 "system_log_level": "WARN",
             },
             publish=True,

@@ -33,8 +33,6 @@ NUMBER_SELECTIONS: tuple[NumberSelectionBehavior, ...] = get_args(NumberSelectio
 NumberType = Literal["local", "mobile", "toll-free"]
 NUMBER_TYPES: tuple[NumberType, ...] = get_args(NumberType)
 NUMBER_CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
-# Decisions are logged as INFO: a higher level would drop the evidence of them.
-LOG_LEVELS = ("DEBUG", "INFO")
 SECRET_KEYS = frozenset({"twilioApiSecret", "twilioAuthToken", "twilioAuthTokenSecondary"})
 
 # What Twilio Proxy itself connects; chat and video go through the application's own channel.
@@ -143,7 +141,6 @@ class Functions:
 
     reserved_concurrency: int | None
     memory_megabytes: int
-    log_level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -493,7 +490,6 @@ def _functions(section: Section) -> Functions:
     functions = Functions(
         reserved_concurrency=section.optional_whole("reservedConcurrency", least=1, most=1_000, unit="executions"),
         memory_megabytes=section.whole("memoryMegabytes", least=128, most=10_240, default=512, unit="MB"),
-        log_level=section.choice("logLevel", LOG_LEVELS, default="INFO"),
     )
     section.finish()
     return functions

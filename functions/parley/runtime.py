@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from parley.adapters.identity import Identities
     from parley.adapters.secrets import Secrets, TwilioCredentials
     from parley.ports import Carrier, Clock, Ledger
+
+
+# At DEBUG the libraries quote whole requests and answers, secrets and numbers among them: whatever level the function
+# is set to, they stay silent.
+for _library in ("boto3", "botocore", "urllib3"):
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 
 @functools.cache

@@ -175,7 +175,7 @@ class TestMessages:
             ({"protection": {"retain": "no"}}, "protection.retain", "is 'no', neither true nor false"),
             ({"throttle": {"ratePerSecond": 9, "burst": 3}}, "throttle.burst", "is under ratePerSecond"),
             ({"functions": {"memoryMegabytes": 64}}, "functions.memoryMegabytes", "from 128 to 10240"),
-            ({"functions": {"logLevel": "ERROR"}}, "functions.logLevel", "is 'ERROR', not one of DEBUG, INFO"),
+            ({"functions": {"logLevel": "DEBUG"}}, "functions.logLevel", "is unknown; known are"),
             ({"alarms": {"interceptMilliseconds": 20_000}}, "alarms.interceptMilliseconds", "from 50 to 10000"),
             ({"alarmEmail": "me"}, "alarmEmail", "is 'me', not an e-mail address"),
             ({"permissionsBoundary": "boundary"}, "permissionsBoundary", "not the ARN of an IAM policy"),
