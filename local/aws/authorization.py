@@ -212,6 +212,7 @@ class Door:
             "aws:currenttime": (str(now),),
             "aws:epochtime": (str(now),),
             "kms:calleraccount": (who.account,),
+            "aws:sourceowner": (who.account,),  # SNS's own key, in the policy of every new topic
         }
         if call.service == "s3":
             context |= _object_context(call, secure=secure)

@@ -31,7 +31,7 @@ KNOWN_KEYS = frozenset(
         ),
         *(f"aws:{key}" for key in ("principalarn", "principalaccount", "principaltype", "principalorgid", "userid")),
         *(f"aws:{key}" for key in ("principalisawsservice", "principalservicename", "viaawsservice", "calledvia")),
-        *(f"aws:{key}" for key in ("requestedregion", "resourceaccount", "currenttime", "epochtime")),
+        *(f"aws:{key}" for key in ("requestedregion", "resourceaccount", "currenttime", "epochtime", "sourceowner")),
         *(f"kms:{key}" for key in ("viaservice", "calleraccount", "encryptioncontextkeys", "grantisforawsresource")),
         *(f"kms:{key}" for key in ("keyspec", "keyusage", "scheduledeletionpendingwindowindays")),
         *(f"s3:{key}" for key in ("tlsversion", "prefix", "delimiter", "max-keys", "versionid", "authtype")),
