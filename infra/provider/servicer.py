@@ -76,12 +76,6 @@ def answering(method: Method) -> Method:
     return answer  # type: ignore[return-value]
 
 
-def _marks(request: Any, resource: Resource[Any] | None = None) -> Marks:
-    """Return the secrets of what the answer is made from: what was secret once, but is no more, need not stay so."""
-    structs = [getattr(request, name, None) for name in ("news", "args", "properties", "inputs")]
-    return Marks(*(message for message in structs if message is not None), always=resource.secrets if resource else ())
-
-
 def _token(request: Any) -> str:
     return getattr(request, "type", "") or getattr(request, "urn", "::::").split("::")[2].split("$")[-1]
 
@@ -169,18 +163,27 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             )
         return self.resources[token]
 
-    # -- errors --------------------------------------------------------------------------------------------------------
+    # -- secrets and errors --------------------------------------------------------------------------------------------
+
+    def marks(self, request: Any, resource: Resource[Any] | None = None) -> Marks:
+        """Return the secrets of what an answer is made from: what was secret once, but is no more, need not stay so."""
+        structs = [getattr(request, name, None) for name in ("news", "args", "properties", "inputs")]
+        return Marks(
+            *(message for message in structs if message is not None),
+            always=resource.secrets if resource else (),
+            besides=[self._configured],
+        )
 
     def redact(self, request: Any, text: str, *, lines: bool = False) -> str:
         """`text` on one line (as it is with `lines`) without any secret of the request or of the configuration."""
         structs = [value for _, value in request.ListFields() if isinstance(value, struct_pb2.Struct)]
-        clean = Marks(self._configured, *structs).redact(text)
+        clean = Marks(*structs, besides=[self._configured]).redact(text)
         return clean if lines else " ".join(clean.split())
 
     def end_partly(self, request: Any, context: grpc.ServicerContext, failure: PartialFailure) -> NoReturn:
         """End a create or update with an error from which the engine learns what there is of the object."""
         reasons = [self.redact(request, reason) for reason in failure.reasons]
-        outputs = struct(failure.outputs, _marks(request, self.resources.get(_token(request))))
+        outputs = struct(failure.outputs, self.marks(request, self.resources.get(_token(request))))
         detail = provider_pb2.ErrorResourceInitFailed(id=failure.id_, properties=outputs, reasons=reasons)
         status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message="; ".join(reasons))
         status.details.add().Pack(detail)
@@ -221,7 +224,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     @answering
     def CheckConfig(self, request: provider_pb2.CheckRequest, context: Any) -> provider_pb2.CheckResponse:
         config, failures = self.check_config(plain(request.news), plain(request.olds))
-        marks = _marks(request)
+        marks = self.marks(request)
         return provider_pb2.CheckResponse(inputs=struct(config, marks), failures=_failures(failures, marks))
 
     @answering
@@ -244,13 +247,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 f"the {self.name} provider has no function {request.tok}; it has {', '.join(sorted(self.invokes))}"
             )
         result = self.invokes[request.tok](self.ctx, plain(request.args))
-        return _invoke_response(struct(result, _marks(request)))
+        return _invoke_response(struct(result, self.marks(request)))
 
     # -- the protocol: resources ---------------------------------------------------------------------------------------
 
     @answering
     def Check(self, request: provider_pb2.CheckRequest, context: Any) -> provider_pb2.CheckResponse:
-        resource, marks = self.resource(_token(request)), _marks(request)
+        resource, marks = self.resource(_token(request)), self.marks(request)
         options, modes = request.autonaming, provider_pb2.CheckRequest.AutonamingOptions
         naming = Naming(
             name=request.name or request.urn.rpartition("::")[2],
@@ -260,7 +263,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             disabled=options.mode == modes.DISABLE,
         )
         inputs, failures = self.check(resource, plain(request.news), plain(request.olds), naming)
-        marks = _marks(request, resource)
+        marks = self.marks(request, resource)
         return provider_pb2.CheckResponse(inputs=struct(inputs, marks), failures=_failures(failures, marks))
 
     @answering
@@ -274,7 +277,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         id_, outputs = (
             ("", resource.preview(self.ctx, inputs, None)) if request.preview else (resource.create(self.ctx, inputs))
         )
-        return provider_pb2.CreateResponse(id=id_, properties=struct(outputs, _marks(request, resource)))
+        return provider_pb2.CreateResponse(id=id_, properties=struct(outputs, self.marks(request, resource)))
 
     @answering
     def Read(self, request: provider_pb2.ReadRequest, context: Any) -> provider_pb2.ReadResponse:
@@ -284,7 +287,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         live = resource.read(self.ctx, request.id, inputs, state)
         if live is None:
             return provider_pb2.ReadResponse()
-        marks = _marks(request, resource)
+        marks = self.marks(request, resource)
         return provider_pb2.ReadResponse(
             id=live.id_ or request.id,
             properties=struct(live.state, marks),
@@ -299,7 +302,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             outputs = resource.preview(self.ctx, inputs, state)
         else:
             outputs = resource.update(self.ctx, request.id, old_inputs, state, inputs)
-        return provider_pb2.UpdateResponse(properties=struct(outputs, _marks(request, resource)))
+        return provider_pb2.UpdateResponse(properties=struct(outputs, self.marks(request, resource)))
 
     @answering
     def Delete(self, request: provider_pb2.DeleteRequest, context: Any) -> empty_pb2.Empty:

@@ -10,6 +10,7 @@ The signatures are the engine's: sdk/go/common/resource/sig/sig.go and sdk/go/co
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -182,12 +183,19 @@ class Marks:
     """What was secret in the engine's request, and so has to be secret in the answer.
 
     `origins`: the request's structs; what is secret in one of them is secret in the answer under the same name.
-    `always`: top-level names that are secret whatever the request says.
+    `always`: top-level names that are secret whatever the request says. `besides`: structs whose secrets count by value
+    only, such as the provider's configuration.
     """
 
-    def __init__(self, *origins: struct_pb2.Struct, always: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        *origins: struct_pb2.Struct,
+        always: Iterable[str] = (),
+        besides: Iterable[struct_pb2.Struct] = (),
+    ) -> None:
         self._origins = tuple(struct_pb2.Value(struct_value=origin) for origin in origins)
-        self._texts = frozenset(text for origin in self._origins for text in _hidden_texts(origin))
+        others = [struct_pb2.Value(struct_value=other) for other in besides]
+        self._texts = frozenset(text for value in (*self._origins, *others) for text in _hidden_texts(value))
         self._always = frozenset(always)
         self._whole = False
 
@@ -250,5 +258,22 @@ def _hidden_texts(value: struct_pb2.Value, *, hidden: bool = False) -> Iterator[
     hidden = hidden or _is_secret(value)
     if hidden and value.string_value.strip() and value.string_value not in UNKNOWNS:
         yield value.string_value
+        yield from _json_texts(value.string_value)
     for child in _children(value):
         yield from _hidden_texts(child, hidden=hidden)
+
+
+def _json_texts(text: str) -> Iterator[str]:
+    """Yield the strings inside of JSON text: so nested configuration comes, and so several secrets are kept in one."""
+    if text[:1] not in {"{", "["}:
+        return
+    try:
+        found = [json.loads(text)]
+    except ValueError:
+        return
+    while found:
+        item = found.pop()
+        if isinstance(item, str) and item.strip():
+            yield item
+        elif isinstance(item, dict | list):
+            found.extend(item.values() if isinstance(item, dict) else item)

@@ -58,6 +58,18 @@ def test_a_secret_does_not_come_out_under_another_name(hidden: str, before: str,
         assert hidden not in marks.redact(text).replace("[secret]", "")
 
 
+def test_the_strings_inside_of_secret_json_are_secret_too() -> None:
+    """Nested configuration travels as JSON text, and a secret may hold several: each of them counts by its value."""
+    config = wire.struct(
+        {"defaultTags": secret('{"tags": {"token": "hush-hush", "n": 1}}'), "other": secret("{broken")}
+    )
+    marks = wire.Marks(besides=[config])
+    assert raw(wire.struct({"tagsAll": {"token": "hush-hush", "team": "x"}}, marks)) == {
+        "tagsAll": {"token": secret("hush-hush"), "team": "x"}
+    }
+    assert raw(wire.struct({"defaultTags": "open"}, marks)) == {"defaultTags": "open"}
+
+
 def test_only_the_secret_member_of_an_object_is_marked() -> None:
     """One secret in a map leaves its neighbours readable."""
     request = wire.struct({"variables": {"TOKEN": secret("hush-hush"), "MODE": "strict"}})

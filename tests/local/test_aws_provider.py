@@ -433,14 +433,14 @@ def test_default_tags_reach_every_taggable_object_and_stay_secret(monkeypatch: p
     """A preview shows declared and default tags in tagsAll, secret ones marked; a changed default is a diff."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     stack = Stack(Aws())
-    stack.configure({"defaultTags": json.dumps({"tags": {"project": "parley"}})})
+    stack.configure({"defaultTags": secret(json.dumps({"tags": {"project": "parley"}}))})
     inputs = {"tags": {"token": secret("hush-hush")}}
     checked = stack.check(token("kms.Key"), "k", inputs)
     request = provider_pb2.CreateRequest(type=token("kms.Key"), properties=checked, preview=True)
     outputs = stack.provider.Create(request, Call()).properties
     made = Deployed(token("kms.Key"), "k", "id", checked, outputs)
     assert made.state["tagsAll"] == {"project": "parley", "token": "hush-hush"}
-    assert str(made.raw["tagsAll"]).count(SECRET) == 1
+    assert str(made.raw["tagsAll"]).count(SECRET) == 2
     assert stack.diff(made, inputs).changes == {}
     stack.configure({"defaultTags": json.dumps({"tags": {"project": "other"}})})
     assert stack.diff(made, inputs).changes == {"tagsAll": "UPDATE"}
