@@ -17,7 +17,7 @@ THREADS = 32
 """Requests answered at a time; `pulumi up` sends 16 for each CPU unless told otherwise."""
 GRACE = 5.0
 """Seconds that requests under way get to finish when the process is told to end."""
-WATCH = 2.0
+WATCH = 1.0
 """Seconds between two looks at whether the engine is still there."""
 
 

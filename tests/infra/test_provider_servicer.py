@@ -332,3 +332,21 @@ def test_a_plugin_prints_its_port_answers_and_ends_cleanly(ending: signal.Signal
     plugin.send_signal(ending)
     out, errors = plugin.communicate(timeout=10)
     assert (plugin.returncode, out, errors) == (0, "", "")
+
+
+def test_a_plugin_does_not_outlive_the_engine() -> None:
+    """A plugin whose engine was killed ends by itself: nothing of it is left to hold the pipe open."""
+    root = Path(__file__).parents[2]
+    engine = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {PLUGIN!r}])"
+    started = subprocess.Popen(
+        [sys.executable, "-c", engine],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout is not None
+    assert int(started.stdout.readline())
+    started.kill()
+    out, _ = started.communicate(timeout=20)
+    assert out == ""
