@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli import report
@@ -149,7 +150,7 @@ class Story:
         self.console.print(f"[green]✓[/] {title} [dim]{seconds:.1f} s[/]")
         for text in told:
             for line in text.splitlines():
-                self.console.print(f"    [cyan]{line}[/]", highlight=False)
+                self.console.print(f"    [cyan]{escape(line)}[/]", highlight=False)
 
     def _times(self, memory: float) -> Table:
         table = Table(title="times", title_justify="left", box=None, show_header=False)

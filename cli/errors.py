@@ -7,6 +7,7 @@ FAILED = 1
 CANNOT_TELL = 2
 TAKEN_PORT = 3
 DRIFT = 7
+INTERRUPTED = 130
 
 
 class UserError(Exception):

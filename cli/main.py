@@ -7,6 +7,7 @@ be read; 7 what runs is not what was declared; 130 interrupted.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,9 +18,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from cli.errors import CANNOT_TELL, DRIFT, FAILED, UserError
+from cli.errors import CANNOT_TELL, DRIFT, INTERRUPTED, UserError
 from cli.home import PROJECT, STACK, Home, default_home
 
 app = typer.Typer(
@@ -191,19 +193,19 @@ def engine(
 
 def main() -> None:
     """Run the command; a person's mistake ends as one message, never as a stack trace."""
+    # A terminated command tidies up as an interrupted one does: no orphan, nothing half torn down.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     from local.engine.errors import EngineError  # noqa: PLC0415 - pulumi is slow to import
 
     try:
         app()
-    except UserError as error:
-        err.print(f"[red]error:[/] {error}", highlight=False)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            err.print("interrupted: nothing is lost, the same command goes on from here")
+        raise
+    except (UserError, EngineError) as error:
+        err.print("[red]error:[/]", escape(str(error)), highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except EngineError as error:
-        err.print(f"[red]error:[/] {error}", highlight=False)
-        sys.exit(FAILED)
-    except KeyboardInterrupt:
-        err.print("interrupted: nothing is lost, the same command goes on from here")
-        sys.exit(130)
 
 
 def _engine(quiet: bool = False) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,14 @@ from cli.phones import GateApi, Phones
 from cli.stack import LocalStack
 from local.engine.find import Engine, ensure_engine
 from local.engine.workspace import Workspace
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tidy_when_terminated() -> Iterator[None]:
+    """End a terminated run as an interrupted one, so that the local cloud goes with it."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")
