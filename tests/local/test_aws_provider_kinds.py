@@ -629,6 +629,23 @@ CASES = [
         lambda w, d: w.aws("sns").delete_topic(TopicArn=d.id),
     ),
     Case(
+        "aws:sns/topicSubscription:TopicSubscription",
+        lambda w: {
+            "topic": w.up("aws:sns/topic:Topic", {}).id,
+            "protocol": "email",
+            "endpoint": "alarms@example.com",
+            "filterPolicy": json.dumps({"severity": ["high"]}),
+        },
+        {"filterPolicy": json.dumps({"severity": ["low"]})},
+        {"filterPolicy"},
+        lambda w, d: w.aws("sns").set_subscription_attributes(
+            SubscriptionArn=d.id, AttributeName="RawMessageDelivery", AttributeValue="true"
+        ),
+        {"rawMessageDelivery": "DELETE"},
+        {"endpoint": "others@example.com"},
+        lambda w, d: w.aws("sns").unsubscribe(SubscriptionArn=d.id),
+    ),
+    Case(
         "aws:sqs/queue:Queue",
         lambda w: {
             "messageRetentionSeconds": 1209600,

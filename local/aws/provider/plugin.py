@@ -35,6 +35,7 @@ KINDS: tuple[Kind, ...] = (
     monitoring.MetricAlarm(),
     monitoring.Topic(),
     monitoring.TopicPolicy(),
+    monitoring.TopicSubscription(),
     sqs.Queue(),
     sqs.QueuePolicy(),
     apigateway.Api(),

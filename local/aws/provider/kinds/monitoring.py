@@ -32,6 +32,20 @@ DEFAULT_TOPIC_ACTIONS = (
 """What the policy of a new topic lets its owner do."""
 
 
+ENDPOINTS = {
+    "application": "arn:",
+    "email": "@",
+    "email-json": "@",
+    "firehose": "arn:",
+    "http": "http://",
+    "https": "https://",
+    "lambda": "arn:",
+    "sms": "+",
+    "sqs": "arn:",
+}
+"""Protocols of SNS (Subscribe), and what an endpoint for each of them has."""
+
+
 class LogGroup(Kind):
     """A log group."""
 
@@ -281,3 +295,62 @@ class TopicPolicy(Kind):
         }
         document = {"Version": "2008-10-17", "Id": "__default_policy_ID", "Statement": [statement]}
         self._put(c, id_, json.dumps(document))
+
+
+class TopicSubscription(Kind):
+    """Who gets a topic's messages."""
+
+    token, service, form = "aws:sns/topicSubscription:TopicSubscription", "sns", "{arn}"
+    creates = "subscribe"
+    attributes = {
+        "deliveryPolicy": "DeliveryPolicy",
+        "filterPolicy": "FilterPolicy",
+        "filterPolicyScope": "FilterPolicyScope",
+        "rawMessageDelivery": "RawMessageDelivery",
+        "redrivePolicy": "RedrivePolicy",
+        "subscriptionRoleArn": "SubscriptionRoleArn",
+    }
+    renames = {**attributes, "topic": "TopicArn", "arn": "SubscriptionArn", "ownerId": "Owner"}
+    own = frozenset(attributes)
+    replaces = frozenset({"endpoint", "protocol", "topic"})
+    instead = dict.fromkeys(("confirmationTimeoutInMinutes", "endpointAutoConfirms", "replayPolicy"), "leave it out")
+    documents = dict.fromkeys(("deliveryPolicy", "filterPolicy", "redrivePolicy"), json_object)
+    defaults = {
+        "deliveryPolicy": "",
+        "filterPolicy": "",
+        "rawMessageDelivery": False,
+        "redrivePolicy": "",
+        "subscriptionRoleArn": "",
+    }
+
+    def faults(self, p: Properties) -> Iterator[CheckFailure]:
+        """Yield protocols that SNS does not have, and endpoints that do not fit theirs."""
+        protocol, endpoint = p.get("protocol"), p.get("endpoint")
+        if isinstance(protocol, str) and protocol not in ENDPOINTS:
+            yield CheckFailure("protocol", f"must be one of {', '.join(ENDPOINTS)}, got {protocol!r}")
+        elif isinstance(protocol, str) and isinstance(endpoint, str) and ENDPOINTS[protocol] not in endpoint:
+            yield CheckFailure(
+                "endpoint", f"is no endpoint for the protocol {protocol}: it has {ENDPOINTS[protocol]!r}"
+            )
+
+    def make(self, c: Client, p: Properties) -> str:
+        """Subscribe; an e-mail address still has to confirm it."""
+        given = {target: text(p[name]) for name, target in self.attributes.items() if p.get(name) is not None}
+        arguments = self.arguments("subscribe", p)
+        return str(c.call("subscribe", ReturnSubscriptionArn=True, Attributes=given, **arguments)["SubscriptionArn"])
+
+    def look(self, c: Client, id_: str, was: Properties) -> Properties | None:
+        """Read the attributes."""
+        found = c.call("get_subscription_attributes", SubscriptionArn=id_)["Attributes"]
+        return {"rawMessageDelivery": False, **self.state({key: value for key, value in found.items() if value != ""})}
+
+    def change(self, c: Client, id_: str, old: Properties, new: Properties, changed: Set[str]) -> None:
+        """Set each changed attribute."""
+        for name in sorted(changed & self.attributes.keys()):
+            value = text(new.get(name, ""))
+            target = self.attributes[name]
+            c.call("set_subscription_attributes", SubscriptionArn=id_, AttributeName=target, AttributeValue=value)
+
+    def remove(self, c: Client, id_: str, state: Properties) -> None:
+        """End the subscription."""
+        c.call("unsubscribe", SubscriptionArn=id_)
