@@ -225,8 +225,8 @@ class Marks:
     def redact(self, text: str) -> str:
         """`text` without any of the request's secret values."""
         for hidden in sorted(self._texts, key=len, reverse=True):
-            whole = "" if len(hidden) >= _TELLING else r"\b"
-            text = re.sub(f"{whole}{re.escape(hidden)}{whole}", "[secret]", text)
+            pattern = re.escape(hidden)
+            text = re.sub(pattern if len(hidden) >= _TELLING else rf"(?<!\w){pattern}(?!\w)", "[secret]", text)
         return text
 
 

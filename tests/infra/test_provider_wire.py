@@ -92,6 +92,7 @@ def test_a_short_secret_is_redacted_only_as_a_word() -> None:
     """Redacting a one-letter secret does not garble the rest of a message."""
     marks = wire.Marks(wire.struct({"pin": secret("a")}))
     assert marks.redact("bad pin a at path") == "bad pin [secret] at path"
+    assert wire.Marks(wire.struct({"pin": secret("+12")})).redact("got '+12' in +123") == "got '[secret]' in +123"
 
 
 def test_null_members_are_left_out_and_null_elements_kept() -> None:

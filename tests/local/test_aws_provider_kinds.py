@@ -55,13 +55,15 @@ class World:
         self.stack.configure({"region": REGION, "endpoints": json.dumps([{"sts": endpoint}])})
         self._endpoint = endpoint
         self._count = 0
+        self._clients: dict[str, Any] = {}
 
-    @functools.lru_cache(maxsize=32)  # noqa: B019 - as long as the session
     def aws(self, service: str) -> Any:
         """Return a boto3 client: somebody else's hands on the same cloud."""
-        make: Any = boto3.client
-        credentials = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return make(service, region_name=REGION, endpoint_url=self._endpoint, **credentials)
+        if service not in self._clients:
+            make: Any = boto3.client
+            credentials = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+            self._clients[service] = make(service, region_name=REGION, endpoint_url=self._endpoint, **credentials)
+        return self._clients[service]
 
     def up(self, token: str, inputs: Inputs) -> Deployed:
         """Create one more resource."""
@@ -77,9 +79,16 @@ class World:
         """Make a key and return its ARN."""
         return str(self.up("aws:kms/key:Key", {}).state["arn"])
 
-    def role(self) -> Deployed:
-        """Make a role for functions."""
-        return self.up("aws:iam/role:Role", {"assumeRolePolicy": TRUST})
+    @functools.cached_property
+    def function_inputs(self) -> Inputs:
+        """Make once what functions need besides themselves."""
+        role = self.up("aws:iam/role:Role", {"assumeRolePolicy": TRUST})
+        queue = self.up("aws:sqs/queue:Queue", {})
+        return {
+            "role": role.state["arn"],
+            "deadLetterConfig": {"targetArn": queue.state["arn"]},
+            "kmsKeyArn": self.key(),
+        }
 
     def function(self) -> str:
         """Make a function and return its name."""
@@ -281,7 +290,7 @@ def kill_secret(world: World, deployed: Deployed) -> None:
 FUNCTION = Case(
     "aws:lambda/function:Function",
     lambda w: {
-        "role": w.role().state["arn"],
+        **w.function_inputs,
         "runtime": "python3.13",
         "handler": "index.handle",
         "code": code("one"),
@@ -292,9 +301,7 @@ FUNCTION = Case(
         "reservedConcurrentExecutions": 5,
         "environment": {"variables": {"TABLE": "ledger", "MODE": "strict"}},
         "tracingConfig": {"mode": "Active"},
-        "deadLetterConfig": {"targetArn": dead_letters(w)},
         "loggingConfig": {"logFormat": "JSON", "logGroup": "/aws/lambda/gate"},
-        "kmsKeyArn": w.key(),
         "ephemeralStorage": {"size": 1024},
         "tags": TAGS,
     },
@@ -538,7 +545,10 @@ CASES = [
     ),
     Case(
         "aws:iam/rolePolicy:RolePolicy",
-        lambda w: {"role": w.role().id, "policy": document(allow("s3:GetObject", "*"))},
+        lambda w: {
+            "role": w.up("aws:iam/role:Role", {"assumeRolePolicy": TRUST}).id,
+            "policy": document(allow("s3:GetObject", "*")),
+        },
         {"policy": document(allow("s3:PutObject", "*"))},
         {"policy"},
         lambda w, d: w.aws("iam").put_role_policy(
