@@ -50,9 +50,6 @@ class Client:
 
     def pages(self, method: str, member: str, **parameters: Any) -> Iterator[Any]:
         """Yield the elements of `member` from all pages of an answer."""
-        if not self._client.can_paginate(method):
-            yield from self.call(method, **parameters).get(member, [])
-            return
         for page in self._client.get_paginator(method).paginate(**parameters):
             yield from page.get(member, [])
 
