@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import IO, Any
 
 import psutil
@@ -25,6 +26,7 @@ from local.engine.workspace import Workspace
 
 START_LIMIT = 60.0
 STOP_LIMIT = 30.0
+AWS_PLUGIN = "pulumi-resource-aws"
 PORT_NAMES = ("aws", "twilio", "gateway")
 
 
@@ -89,6 +91,7 @@ class LocalStack:
             stack=STACK,
             environment={**info.aws_environment(), "PARLEY_GATEWAY_URL": info.gateway_url},
             config_file=self.home.stack_file,
+            plugins=official_aws_plugin(os.environ),
             report=lambda news: self._say(str(news)),
             on_step=on_step,
         )
@@ -102,6 +105,16 @@ class LocalStack:
             "parley:twilioApiKey": info.twilio_api_key,
             "parley:twilioEndpoint": info.twilio_endpoint,
             "aws:region": info.aws_region,
+            # For the official AWS plugin: what only the real AWS could answer is not asked.
+            **dict.fromkeys(
+                (
+                    "aws:s3UsePathStyle",
+                    "aws:skipCredentialsValidation",
+                    "aws:skipMetadataApiCheck",
+                    "aws:skipRequestingAccountId",
+                ),
+                "true",
+            ),
         }
         secret = {
             "parley:twilioApiSecret": info.twilio_api_secret,
@@ -178,6 +191,23 @@ class LocalStack:
             return UserError(lines[-1] + hint, code)
         log = self.home.path / "cloud.err"
         return UserError(f"the local cloud ended with code {code} while starting: see {log}")
+
+
+def official_aws_plugin(environment: Mapping[str, str]) -> list[Path]:
+    """Return the folder of the official AWS plugin that `PARLEY_AWS_PLUGIN` names, to be used instead of the stand-in.
+
+    Raises UserError when it holds no plugin.
+    """
+    named = environment.get("PARLEY_AWS_PLUGIN")
+    if not named:
+        return []
+    folder = Path(named).expanduser().absolute()
+    if not os.access(folder / AWS_PLUGIN, os.X_OK):
+        raise UserError(
+            f"PARLEY_AWS_PLUGIN={named}: there is no executable {AWS_PLUGIN} in it; get one with `pulumi plugin "
+            "install resource aws` and name its folder below ~/.pulumi/plugins, or unset the variable"
+        )
+    return [folder]
 
 
 def stop_cloud(home: Home, say: Callable[[str], None] = lambda _: None) -> bool:

@@ -60,7 +60,8 @@ class Workspace:
 
     `project` is the folder of Pulumi.yaml, `config_file` the stack's configuration (written to, so never a committed
     file), `environment` what the programs and plugins need beyond this process's own environment (AWS_ENDPOINT_URL, …);
-    a PATH in it goes behind the engine's, `local/bin` and the virtual environment. `report` hears of recoveries,
+    a PATH in it goes behind the engine's, `plugins`, `local/bin` and the virtual environment. `plugins` are folders of
+    provider plugins that are taken before the stand-ins of `local/bin`. `report` hears of recoveries,
     `on_step(step, ended)` of every resource. Every method raises EngineError with one message for the user.
     """
 
@@ -73,6 +74,7 @@ class Workspace:
         environment: Mapping[str, str],
         config_file: Path,
         *,
+        plugins: Sequence[Path] = (),
         report: Report = silent,
         on_step: OnStep | None = None,
     ) -> None:
@@ -85,7 +87,7 @@ class Workspace:
         self._passphrase = self.home / "passphrase"
         self._report = report
         self._on_step = on_step
-        self._environment = self._complete(environment)
+        self._environment = self._complete(environment, plugins)
 
     # -- setting up -------------------------------------------------------------------------------------------------
 
@@ -301,7 +303,7 @@ class Workspace:
                     child.kill()
                     child.wait()
 
-    def _complete(self, environment: Mapping[str, str]) -> dict[str, str]:
+    def _complete(self, environment: Mapping[str, str], plugins: Sequence[Path]) -> dict[str, str]:
         """Return the engine's whole environment: this process's, the caller's, and what keeps it to the home."""
         merged = {**os.environ, **environment}
         # The user's own backend, token, profile or account must not reach the local stack.
@@ -309,6 +311,7 @@ class Workspace:
             del merged[name]
         folders = [
             *self.engine.search_path(),
+            *map(str, plugins),
             str(_REPOSITORY / "local" / "bin"),
             str(_REPOSITORY / ".venv" / "bin"),
             *environment.get("PATH", os.environ.get("PATH", os.defpath)).split(os.pathsep),

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from cli import main as command
-from cli.errors import CANNOT_TELL
+from cli.errors import CANNOT_TELL, UserError
 from cli.home import CloudInfo, Home, is_cloud
+from cli.stack import official_aws_plugin
 
 
 @pytest.fixture
@@ -119,3 +120,21 @@ class TestStatus:
     ) -> None:
         """Stopping what does not run is no error."""
         assert run(monkeypatch, capsys, "local", "down")[:2] == (0, "nothing was running\n")
+
+
+class TestAwsPlugin:
+    """The official AWS plugin, where somebody names one."""
+
+    def test_none_is_named(self) -> None:
+        """Without a name the stand-in is used."""
+        assert official_aws_plugin({}) == []
+
+    def test_named_folder_is_taken(self, tmp_path: Path) -> None:
+        """A folder that holds the plugin goes before the stand-in."""
+        (tmp_path / "pulumi-resource-aws").touch(mode=0o755)
+        assert official_aws_plugin({"PARLEY_AWS_PLUGIN": str(tmp_path)}) == [tmp_path]
+
+    def test_folder_without_plugin_is_named(self, tmp_path: Path) -> None:
+        """A folder without the plugin is told with the way out."""
+        with pytest.raises(UserError, match="pulumi plugin install resource aws"):
+            official_aws_plugin({"PARLEY_AWS_PLUGIN": str(tmp_path)})
