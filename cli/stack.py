@@ -47,6 +47,11 @@ class LocalStack:
         `port` is the first of three (AWS, Twilio, gateway); 0 takes free ones; None takes those of the last run.
         """
         running = self.home.cloud()
+        if running and port and not running.aws_endpoint.endswith(f":{port}"):
+            raise UserError(
+                f"the local cloud runs already, at {running.aws_endpoint}: stop it with `parley local down`, "
+                f"then start it with `--port {port}`"
+            )
         if running:
             return running
         self.home.path.mkdir(parents=True, exist_ok=True)
@@ -187,8 +192,8 @@ class LocalStack:
     def _start_error(self, code: int, said: str) -> UserError:
         lines = [line for line in said.splitlines() if line.strip()]
         if code in (3, 4) and lines:
-            hint = "; give other ports with `parley local up --port 0`" if code == TAKEN_PORT else ""
-            return UserError(lines[-1] + hint, code)
+            way_out = ": stop what listens there, or take free ones with `parley local up --port 0`"
+            return UserError(lines[-1].partition(": stop")[0] + way_out if code == TAKEN_PORT else lines[-1], code)
         log = self.home.path / "cloud.err"
         return UserError(f"the local cloud ended with code {code} while starting: see {log}")
 

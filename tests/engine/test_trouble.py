@@ -39,6 +39,11 @@ class TestCloud:
         assert caught.value.exit_code == TAKEN_PORT
         assert spare.home.cloud() is None
 
+    def test_other_port_while_running_is_refused(self, stack: LocalStack) -> None:
+        """Asking a running cloud to be elsewhere says where it is and how to move it."""
+        with pytest.raises(UserError, match=r"runs already, at http.*parley local down"):
+            stack.start_cloud(5)
+
     def test_unreadable_snapshot_names_the_file(self, spare: LocalStack) -> None:
         """A snapshot that cannot be read is named with the way out, and left where it is."""
         spare.home.path.mkdir(parents=True)
