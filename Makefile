@@ -51,7 +51,7 @@ docs: setup ## write the pages that are made from the program
 
 up: setup ## deploy a stack: make up STACK=dev
 	@$(RUN)/parley engine
-	@PATH="$$($(RUN)/parley engine --directory):$$PATH" pulumi up --stack $(STACK)
+	@PATH="$$($(RUN)/parley engine --directory):$(CURDIR)/$(BOOTSTRAP)/bin:$$PATH" pulumi up --stack $(STACK)
 
 report: setup ## the reviewer's report of the local stack
 	@$(RUN)/parley report

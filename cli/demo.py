@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -145,7 +145,10 @@ class Story:
             except BaseException:
                 self.console.print(f"[red]✗[/] {title}")
                 raise
-        seconds = time.monotonic() - began
+        self.done(title, time.monotonic() - began, told)
+
+    def done(self, title: str, seconds: float, told: Iterable[str] = ()) -> None:
+        """Show a step that is done, with what it told, and remember how many seconds it took."""
         self.took.append((title, seconds))
         self.console.print(f"[green]✓[/] {title} [dim]{seconds:.1f} s[/]")
         for text in told:

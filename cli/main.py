@@ -10,6 +10,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -124,13 +125,16 @@ def demo(
             f"a local stack that the demo did not make is in {home.path}: remove it with "
             "`parley local down --destroy`, or run the demo elsewhere with `PARLEY_HOME=/tmp/parley-demo make demo`"
         )
+    began = time.monotonic()
     stack = _local_stack()
+    story = Story(stack, out)
+    story.done("get the Pulumi engine", time.monotonic() - began)
     stack.wipe()
     home.path.mkdir(parents=True)
     home.demo_marker.touch()
     finished = False
     try:
-        path = Story(stack, out).run(keep)
+        path = story.run(keep)
         finished = True
     finally:
         if not (keep and finished):
