@@ -1,6 +1,6 @@
 # Everything a newcomer or CI types. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check format docs up report clean
+.PHONY: help setup demo test unit check format bench docs up report clean
 
 PYTHON ?= python3
 STACK ?= dev
@@ -45,6 +45,9 @@ check: setup ## format, lint, types
 format: setup ## put the code in form
 	@$(RUN)/ruff format .
 	@$(RUN)/ruff check --fix-only .
+
+bench: setup ## ratios against peers and floors, measured in one run
+	@$(RUN)/python -m tests.bench
 
 docs: setup ## write the pages that are made from the program
 	@$(RUN)/python -m cli.configuration

@@ -1,0 +1,142 @@
+"""`make bench`: ratios measured in one run, interleaved, so that a noisy machine moves both sides alike.
+
+Each comparison has its peer or its floor beside it. Milliseconds belong to this machine, ratios carry over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from parley.core.signature import verify
+from rich.console import Console
+from rich.table import Table
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+
+ROOT = Path(__file__).resolve().parents[2]
+URL = "https://gate.example.com/twilio/intercept"
+TOKEN = "0123456789abcdef0123456789abcdef"
+FIELDS = {
+    "inboundParticipantSid": "KP" + "1" * 32,
+    "inboundResourceSid": "SM" + "2" * 32,
+    "inboundResourceStatus": "received",
+    "inboundResourceType": "message",
+    "inboundResourceUrl": "https://api.twilio.com/2010-04-01/Accounts/AC/Messages/SM",
+    "interactionAccountSid": "AC" + "3" * 32,
+    "interactionData": '{"body":"I am at the corner"}',
+    "interactionDateCreated": "2026-11-24T04:00:00Z",
+    "interactionDateUpdated": "2026-11-24T04:00:00Z",
+    "interactionServiceSid": "KS" + "4" * 32,
+    "interactionSessionSid": "KC" + "5" * 32,
+    "interactionSid": "KI" + "6" * 32,
+    "interactionType": "Message",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """One comparison: medians in milliseconds, and ours over theirs."""
+
+    what: str
+    ours_ms: float
+    theirs: str
+    theirs_ms: float
+    ratio: float
+    spread: float
+
+
+def interleaved(what: str, ours: Callable[[], float], theirs: str, peer: Callable[[], float], rounds: int) -> Ratio:
+    """Time both by turns; each callable returns milliseconds. The spread is the interquartile range of the ratios."""
+    ours(), peer()
+    pairs = [(ours(), peer()) for _ in range(rounds)]
+    ratios = [a / b for a, b in pairs]
+    quarters = statistics.quantiles(ratios, n=4)
+    return Ratio(
+        what,
+        statistics.median(a for a, _ in pairs),
+        theirs,
+        statistics.median(b for _, b in pairs),
+        statistics.median(ratios),
+        quarters[2] - quarters[0],
+    )
+
+
+def looped(action: Callable[[], object], times: int = 200) -> Callable[[], float]:
+    """Return a measurement of one action, in milliseconds, averaged over a loop."""
+
+    def measure() -> float:
+        began = time.perf_counter()
+        for _ in range(times):
+            action()
+        return (time.perf_counter() - began) * 1000 / times
+
+    return measure
+
+
+def fresh_interpreter(statement: str) -> Callable[[], float]:
+    """Return a measurement of a statement in a new interpreter, start included, in milliseconds."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "functions")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def measure() -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", statement], check=True, env=environment, cwd="/")
+        return (time.perf_counter() - began) * 1000
+
+    return measure
+
+
+def main() -> None:
+    """Run every comparison, print a table, and JSON lines with `--json`."""
+    validator = RequestValidator(TOKEN)
+    signature = validator.compute_signature(URL, FIELDS)
+    lists = {name: [value] for name, value in FIELDS.items()}
+    results = [
+        interleaved(
+            "webhook signature, 13 fields",
+            looped(lambda: verify([TOKEN], URL, signature, form=lists)),
+            "twilio.request_validator",
+            looped(lambda: validator.validate(URL, FIELDS, signature)),
+            31,
+        ),
+        interleaved(
+            "import of the intercept handler",
+            fresh_interpreter("import parley.handlers.intercept"),
+            "bare interpreter (floor)",
+            fresh_interpreter("pass"),
+            15,
+        ),
+        interleaved(
+            "import of the intercept handler",
+            fresh_interpreter("import parley.handlers.intercept"),
+            "boto3 + twilio.request_validator",
+            fresh_interpreter("import boto3; import twilio.request_validator"),
+            15,
+        ),
+    ]
+    if "--json" in sys.argv:
+        for one in results:
+            print(json.dumps(asdict(one)))  # noqa: T201 - this is its output
+        return
+    table = Table("what", "ours", "peer or floor", "theirs", "ratio", "spread")
+    for one in results:
+        table.add_row(
+            one.what,
+            f"{one.ours_ms:.3f} ms",
+            one.theirs,
+            f"{one.theirs_ms:.3f} ms",
+            f"{one.ratio:.2f}×",
+            f"±{one.spread / 2:.2f}",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
