@@ -10,7 +10,7 @@ import pytest
 from cli.home import Home
 from cli.phones import GateApi, Phones
 from cli.stack import LocalStack
-from local.engine.find import Engine, ensure_engine
+from local.engine.find import Engine
 from local.engine.workspace import Workspace
 
 
@@ -20,12 +20,6 @@ def tidy_when_terminated() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     yield
     signal.signal(signal.SIGTERM, before)
-
-
-@pytest.fixture(scope="session")
-def engine() -> Engine:
-    """Give the Pulumi engine, which `make test` has got beforehand."""
-    return ensure_engine(report=lambda _: None)
 
 
 @pytest.fixture(scope="session")

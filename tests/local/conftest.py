@@ -1,11 +1,22 @@
 """What the tests of the one-machine cloud share."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from local.engine.find import Engine, ensure_engine
+from tests.local.twilio_stage import Stage
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
-    """Give the Pulumi engine of this machine, getting it first if need be."""
-    return ensure_engine()
+def theatre() -> Iterator[Stage]:
+    """Serve one Twilio emulator and one receiver of its webhooks."""
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def stage(theatre: Stage) -> Stage:
+    """Give each test an empty emulator."""
+    theatre.reset()
+    return theatre

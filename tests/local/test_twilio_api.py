@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -20,22 +19,6 @@ from local.twilio.limits import RateLimit
 from local.twilio.numbers import OWNED_FROM_THE_START, number_sid
 from local.twilio.webhooks import DeliveryError, http_post
 from tests.local.twilio_stage import ACCOUNT, ANA, BEN, KEY, POOL, SECRET, TOKEN, Stage, refused
-
-
-@pytest.fixture(scope="module")
-def theatre() -> Iterator[Stage]:
-    """Serve one emulator for the module."""
-    stage = Stage()
-    yield stage
-    stage.close()
-
-
-@pytest.fixture
-def stage(theatre: Stage) -> Stage:
-    """Give each test an empty emulator."""
-    theatre.reset()
-    return theatre
-
 
 # Credentials --------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,22 +21,6 @@ from tests.local.twilio_stage import (
     Stage,
     refused,
 )
-
-
-@pytest.fixture(scope="module")
-def theatre() -> Iterator[Stage]:
-    """Serve one emulator for the module."""
-    stage = Stage()
-    yield stage
-    stage.close()
-
-
-@pytest.fixture
-def stage(theatre: Stage) -> Stage:
-    """Give each test an empty emulator."""
-    theatre.reset()
-    return theatre
-
 
 # Services -----------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -46,21 +45,6 @@ CALLBACK_FIELDS = INTERCEPT_FIELDS | {
     "outboundResourceUrl",
 }
 XML = "application/xml"
-
-
-@pytest.fixture(scope="module")
-def theatre() -> Iterator[Stage]:
-    """Serve one emulator and one receiver for the module."""
-    stage = Stage()
-    yield stage
-    stage.close()
-
-
-@pytest.fixture
-def stage(theatre: Stage) -> Stage:
-    """Give each test an empty emulator."""
-    theatre.reset()
-    return theatre
 
 
 def twiml(*verbs: str) -> tuple[int, str, str]:
