@@ -34,14 +34,34 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """When the last copy of a class is gone at the latest: whole days after the record was made.
+
+    `terms` are those of the longest path (what, days), and `copy` names the copy it belongs to. `content_days` is the
+    bound of the record itself, which ends before its names and metadata do.
+    """
+
+    record_class: str
+    days: int
+    content_days: int
+    copy: str
+    terms: tuple[tuple[str, int], ...]
+    hold: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One store of one record class, declared and live. Days are whole days."""
+    """One store of one record class, declared and live. Days are whole days.
+
+    `bound_days` is the class's bound, or None for a stack that was deployed before there was one.
+    """
 
     record_class: str
     purposes: tuple[str, ...]
     basis: str
     why: str
     declared_days: int
+    bound_days: int | None
     system: str
     name: str
     rule: str
@@ -51,12 +71,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The rows of one stack, in the order of the schedule."""
+    """The rows of one stack, and the bound of each class, in the order of the schedule."""
 
     stack: str
     environment: str
     masking: str
     rows: tuple[Row, ...]
+    bounds: tuple[Bound, ...]
 
     @property
     def all_live(self) -> bool:
@@ -173,6 +194,7 @@ def build(stack: str, outputs: Mapping[str, Any], stores: LiveStores | None) -> 
             "(`parley local up`, or `make up STACK=…`)",
             CANNOT_TELL,
         )
+    bounds = {entry["class"]: _bound(entry) for entry in declaration if "bound" in entry}
     rows = [
         Row(
             record_class=entry["class"],
@@ -180,6 +202,7 @@ def build(stack: str, outputs: Mapping[str, Any], stores: LiveStores | None) -> 
             basis=entry["basis"],
             why=entry.get("why") or "",
             declared_days=int(entry["keepDays"]),
+            bound_days=bounds[entry["class"]].days if entry["class"] in bounds else None,
             system=store["system"],
             name=store["name"],
             rule=store["rule"],
@@ -189,7 +212,27 @@ def build(stack: str, outputs: Mapping[str, Any], stores: LiveStores | None) -> 
         for entry in declaration
         for store in entry["stores"]
     ]
-    return Report(stack, str(outputs.get("environment", "")), str(outputs.get("masking", "")), tuple(rows))
+    return Report(
+        stack,
+        str(outputs.get("environment", "")),
+        str(outputs.get("masking", "")),
+        tuple(rows),
+        tuple(bounds.values()),
+    )
+
+
+def _bound(entry: Mapping[str, Any]) -> Bound:
+    """Return the bound of a declared class with its longest path; numbers of an exported state may be floats."""
+    bound = entry["bound"]
+    longest = max(bound["paths"], key=lambda path: path["days"])
+    return Bound(
+        record_class=entry["class"],
+        days=int(bound["days"]),
+        content_days=int(max(path["days"] for path in bound["paths"] if path["content"])),
+        copy=longest["copy"],
+        terms=tuple((term["what"], int(term["days"])) for term in longest["terms"]),
+        hold=bool(entry["hold"]),
+    )
 
 
 def to_json(report: Report) -> str:

@@ -65,7 +65,8 @@ def deploy(settings: Settings) -> None:
     pulumi.export("numbers", line.pool.numbers)
     pulumi.export("functions", consent_gate.function_names)
     deployed = declaration.locations(records, ledger, api, consent_gate)
-    pulumi.export("declaration", declaration.declare(settings.records, deployed))
+    assumed = declaration.assumptions(settings)
+    pulumi.export("declaration", declaration.declare(settings.records, deployed, assumed))
 
 
 def main() -> None:

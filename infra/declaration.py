@@ -1,6 +1,7 @@
 """The reviewer's declaration: every record class, and for each place it lives in the rule that makes it expire.
 
 It is made of the same schedule and the same resources that are deployed, so it cannot say anything else than they do.
+For each class it also says when the last copy is gone at the latest, and how that adds up (`parley.core.bound`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
+from parley.core.bound import Assumptions, Bound, bounds
 from parley.core.retention import Schedule, Store
 
 from infra.gate import ConsentGate, PublicApi
 from infra.ledger import TTL_ATTRIBUTE, ConsentLedger
 from infra.records import RecordStore
+from infra.settings import Settings
+
+SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,20 @@ def locations(
     }
 
 
-def declare(schedule: Schedule, deployed: Mapping[Store, Sequence[Location]]) -> list[dict[str, Any]]:
+def assumptions(settings: Settings) -> Assumptions:
+    """Return what this stack's bounds rest on: its longest session, and how long its table can be restored."""
+    return Assumptions(
+        session_days=-(-settings.session.ttl // SECONDS_A_DAY),
+        point_in_time_days=settings.protection.point_in_time_days,
+        table_protected=settings.protection.deletion_protection,
+    )
+
+
+def declare(
+    schedule: Schedule, deployed: Mapping[Store, Sequence[Location]], assumed: Assumptions
+) -> list[dict[str, Any]]:
     """Return one entry for each record class of the schedule, sorted by class."""
+    found = bounds(schedule, assumed)
     return [
         {
             "class": str(record_class),
@@ -80,6 +97,23 @@ def declare(schedule: Schedule, deployed: Mapping[Store, Sequence[Location]]) ->
                 for store in retention.stores
                 for location in deployed.get(store, ())
             ],
+            "bound": _declared_bound(found[record_class]),
         }
         for record_class, retention in sorted(schedule.retentions.items())
     ]
+
+
+def _declared_bound(bound: Bound) -> dict[str, Any]:
+    """Return a bound as the declaration has it; `content` False marks what is only a key or metadata."""
+    return {
+        "days": bound.days,
+        "paths": [
+            {
+                "copy": path.copy,
+                "days": path.days,
+                "content": path.content,
+                "terms": [{"what": term.what, "days": term.days} for term in path.terms],
+            }
+            for path in bound.paths
+        ],
+    }

@@ -30,6 +30,23 @@ def entry(name: str, store: dict[str, Any], days: int = 30) -> dict[str, Any]:
         "lock": "none",
         "hold": True,
         "stores": [{"days": days, "key": KEY, **store}],
+        "bound": {
+            "days": days + 50.0,
+            "paths": [
+                {
+                    "copy": "version",
+                    "days": days + 2.0,
+                    "content": True,
+                    "terms": [{"what": "all", "days": days + 2.0}],
+                },
+                {
+                    "copy": "log line",
+                    "days": days + 50.0,
+                    "content": False,
+                    "terms": [{"what": "expires", "days": float(days)}, {"what": "S3 acts late", "days": 50.0}],
+                },
+            ],
+        },
     }
 
 
@@ -194,13 +211,42 @@ class TestReport:
         text = report.to_markdown(report.build("prod", self_made, None))
         row = next(line for line in text.splitlines() if line.startswith("| call-recordings"))
         assert r"a\|b" in row
-        assert f"| 30 | s3: `{BUCKET}` | `call-recordings` | `{KEY}` | not asked |" in row
+        assert f"| 30 | 80 | s3: `{BUCKET}` | `call-recordings` | `{KEY}` | not asked |" in row
+
+    def test_markdown_adds_up_when_the_last_copy_is_gone(self) -> None:
+        """Below the table each class has its longest path with every term, and the days of the record itself."""
+        text = report.to_markdown(report.build("prod", self.outputs, None))
+        lines = text.splitlines()
+        assert (
+            "- **call-recordings**: 80 days, by its log line: expires 30 + S3 acts late 50. "
+            "The record itself is gone after 32 days. A legal hold suspends this."
+        ) in lines
+        assert sum(line.startswith("- **") for line in lines) == 2
+        assert text.endswith("\n")
+
+    def test_markdown_without_a_name_that_outlives_the_record(self) -> None:
+        """Where the record itself goes last, and no hold may be placed, nothing is said of either."""
+        declared = entry("dead-letters", S3_STORE) | {"hold": False}
+        declared["bound"] = {"days": 32, "paths": declared["bound"]["paths"][:1]}
+        text = report.to_markdown(report.build("prod", {"declaration": [declared]}, None))
+        assert "- **dead-letters**: 32 days, by its version: all 32." in text.splitlines()
+
+    def test_stack_from_before_the_bound_still_reports(self) -> None:
+        """A declaration that was deployed before it had bounds says so in the table, and has no list of them."""
+        older = {key: value for key, value in entry("messages", S3_STORE).items() if key != "bound"}
+        text = report.to_markdown(report.build("prod", {"declaration": [older]}, None))
+        assert "| 30 | not declared | s3:" in text
+        assert "When the last copy is gone" not in text
 
     def test_json_reads_back(self) -> None:
         """The JSON form carries the same rows for scripts."""
         made = json.loads(report.to_json(report.build("prod", self.outputs, None)))
         assert made["all_live"] is False
         assert [row["record_class"] for row in made["rows"]] == ["call-recordings", "session-map"]
+        assert [(bound["record_class"], bound["days"]) for bound in made["bounds"]] == [
+            ("call-recordings", 80),
+            ("session-map", 80),
+        ]
 
     def test_stack_without_declaration_says_the_way_out(self) -> None:
         """A stack that was never deployed is told apart from one that keeps nothing."""

@@ -584,6 +584,32 @@ class TestOutputs:
         assert enforced == {}
 
     @everywhere
+    def test_declared_bound_is_that_of_the_deployed_rules(self, environment: str) -> None:
+        """Every class says when its last copy is gone: the longest of its paths, whose terms add up."""
+        for entry in deployed(environment).outputs["declaration"]:
+            bound = entry["bound"]
+            assert bound["days"] == max(path["days"] for path in bound["paths"]) >= entry["keepDays"]
+            for path in bound["paths"]:
+                assert path["days"] == sum(term["days"] for term in path["terms"]), (entry["class"], path["copy"])
+                assert path["copy"]
+
+    @pytest.mark.parametrize(
+        ("environment", "last"), [("dev", "DynamoDB backup, if the table"), ("prod", "DynamoDB point-in-time")]
+    )
+    def test_declared_bound_knows_the_table(self, environment: str, last: str) -> None:
+        """Rows stay longest in the table's window where it is protected, else in a deleted table's backup."""
+        recorder = deployed(environment)
+        (table,) = recorder.of("Table").values()
+        (entry,) = (each for each in recorder.outputs["declaration"] if each["class"] == "session-map")
+        paths = {path["copy"]: path for path in entry["bound"]["paths"]}
+        # The longest session of these stacks is hours long: one whole day.
+        assert paths["DynamoDB row"]["terms"][0] == {"what": "session is open", "days": 1}
+        window = paths["DynamoDB point-in-time recovery"]["terms"][-1]["days"]
+        assert window == table["pointInTimeRecovery"]["recoveryPeriodInDays"]
+        longest = max((path for path in entry["bound"]["paths"] if "DynamoDB" in path["copy"]), key=lambda p: p["days"])
+        assert longest["copy"].startswith(last)
+
+    @everywhere
     def test_declared_keys_are_the_used_keys(self, environment: str) -> None:
         """Each place is declared with the key that its resource is encrypted under."""
         keys = {
