@@ -271,7 +271,8 @@ class DynamoLedger:
                         ":closed": {"S": Status.CLOSED},
                         ":open": {"S": Status.OPEN},
                         ":reason": {"S": reason},
-                        ":end": self._ttl("session-map", now)["expires_at"],
+                        # From when it could be used last: a close that comes late must not lengthen its life.
+                        ":end": self._ttl("session-map", min(now, session.closes_at))["expires_at"],
                     },
                 }
             }

@@ -1,0 +1,327 @@
+"""What the tests of the handlers share: a small world of one gate, its AWS in process, and Twilio's emulator.
+
+The handlers run as they are deployed, with boto3 against moto and urllib3 against the emulator; webhooks come from the
+emulator itself or from the event files beside this module. One clock moves for all of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import boto3
+import pytest
+from moto import mock_aws
+from parley import runtime
+from parley.adapters.identity import Identities
+from parley.core.sessions import Session
+from parley.core.signature import sign
+from parley.env import ConsentPolicy, Controller, SessionPolicy, to_environment
+from parley.handlers import consents, interaction, intercept, out_of_session, reconcile, sessions
+from parley.ports import Ledger
+
+from local.clock import Clock
+from local.serving import Server
+from local.twilio import Emulator
+from local.twilio.client import connect
+from local.twilio.numbers import number_sid
+from local.twilio.simulator import Outcome, Ring
+
+EVENTS = Path(__file__).parent / "events"
+ACCOUNT, KEY, SECRET, TOKEN, SECOND_TOKEN = "AC" + "1" * 32, "SK" + "2" * 32, "s" * 32, "t" * 32, "u" * 32
+ANA, BEN, STRANGER = "+12125550111", "+12125550112", "+12125550113"
+JAPAN = "+81000000000"  # no Japanese number begins with a 0 after the country code, so nobody has it
+POOL = ("+12125550140", "+12125550141")
+GATE = "https://gate.example.com"
+TABLE = "parley-ledger"
+KEEP_DAYS = {"consent-evidence": 1825, "session-map": 30, "interaction-log": 400}
+DAY = 86_400
+
+Answer = dict[str, Any]
+
+
+class MovedClock:
+    """The gate's clock: the emulator's, as a moment."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return datetime.fromtimestamp(self._clock.now(), UTC)
+
+
+class World:
+    """One deployed gate with its surroundings."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, clock: Clock, emulator: Emulator, endpoint: str) -> None:
+        self.patch, self.clock, self.emulator = patch, clock, emulator
+        self.dynamodb = boto3.client("dynamodb", region_name="us-east-1")
+        self.secretsmanager = boto3.client("secretsmanager", region_name="us-east-1")
+        self._make_table()
+        kms = boto3.client("kms", region_name="us-east-1")
+        key = kms.create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["Arn"]
+        self.secret = self.secretsmanager.create_secret(Name="twilio", SecretString="{}")["ARN"]
+        self.store_tokens(TOKEN)
+        client = connect(endpoint, KEY, SECRET, ACCOUNT)
+        service = client.proxy.v1.services.create(
+            unique_name="parley",
+            intercept_callback_url=f"{GATE}/twilio/intercept",
+            out_of_session_callback_url=f"{GATE}/twilio/out-of-session",
+            callback_url=f"{GATE}/twilio/interaction",
+        )
+        for number in POOL:
+            client.proxy.v1.services(service.sid).phone_numbers.create(sid=number_sid(number))
+        self.service_sid: str = service.sid
+        self.twilio = client
+        self.identities = Identities(kms, key)
+        self.configure(identity_key=key, endpoint=endpoint)
+
+    def _make_table(self) -> None:
+        self.dynamodb.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "open_shard")],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "open-sessions",
+                    "KeySchema": [
+                        {"AttributeName": "open_shard", "KeyType": "HASH"},
+                        {"AttributeName": "pk", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+    def configure(self, *, identity_key: str, endpoint: str) -> None:
+        """Write the functions' environment as the deployment does."""
+        variables = to_environment(
+            environment="local",
+            ledger_table=TABLE,
+            identity_key=identity_key,
+            twilio_secret=self.secret,
+            twilio_account_sid=ACCOUNT,
+            proxy_service_sid=self.service_sid,
+            public_url=GATE,
+            controller=Controller("Acme <Rides>", "privacy@acme.example", "acme.ex/p", "2026-02"),
+            session=SessionPolicy(3600, "voice-and-message"),
+            consent=ConsentPolicy(("in_app", "contract"), 365),
+            channels=("voice", "sms"),
+            keep_days=KEEP_DAYS,
+            twilio_endpoint=endpoint,
+        )
+        for name, value in variables.items():
+            self.patch.setenv(name, value)
+
+    # AWS ------------------------------------------------------------------------------------------------------
+
+    def store_tokens(self, *tokens: str) -> None:
+        """Put the Twilio credentials, with these auth tokens, where the functions look."""
+        text = json.dumps({"api_key": KEY, "api_secret": SECRET, "auth_tokens": list(tokens)})
+        self.secretsmanager.put_secret_value(SecretId=self.secret, SecretString=text)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger that the handlers use."""
+        return runtime.ledger()
+
+    def rows(self, prefix: str = "") -> list[dict[str, Any]]:
+        """Return the table's rows whose sort key begins with a prefix."""
+        found = self.dynamodb.scan(TableName=TABLE)["Items"]
+        return [row for row in found if row["sk"]["S"].startswith(prefix)]
+
+    def break_ledger(self) -> None:
+        """Take the table away, as a region that is down does."""
+        self.dynamodb.delete_table(TableName=TABLE)
+
+    # The gate -------------------------------------------------------------------------------------------------
+
+    def post(self, event: str, **changes: Any) -> Answer:
+        """Let the application send the JSON body of an event file, but for `changes`."""
+        loaded = load(event)["event"]
+        loaded["body"] = json.dumps(json.loads(loaded["body"]) | changes)
+        return deliver(loaded)
+
+    def get(self, event: str, parameter: str) -> Answer:
+        """Let the application ask for something by its path parameter."""
+        loaded = load(event)["event"]
+        (name,) = loaded["pathParameters"]
+        loaded["rawPath"] = loaded["rawPath"].rpartition("/")[0] + "/" + parameter
+        return deliver({**loaded, "pathParameters": {name: parameter}})
+
+    def consent(self, party: str, state: str = "given", **changes: Any) -> Answer:
+        """Let the application report a consent of now."""
+        occurred_at = datetime.fromtimestamp(self.clock.now(), UTC).isoformat()
+        number = len(self.rows("SOURCE#"))
+        fields = {"source_event_id": f"event-{number}", "occurred_at": occurred_at, **changes}
+        return self.post("consents-post", party=party, state=state, **fields)
+
+    def open(self, **changes: Any) -> Answer:
+        """Let the application open a session between Ana and Ben."""
+        return self.post("sessions-post", **changes)
+
+    def conversation(self) -> dict[str, Any]:
+        """Return an open session between Ana and Ben, who both consented."""
+        self.consent(ANA)
+        self.consent(BEN)
+        answer = self.open()
+        assert answer["statusCode"] == 201, answer
+        return body(answer)
+
+    def session(self, sid: str) -> Session:
+        """Return a session of the ledger that must be there."""
+        session = self.ledger.session(sid)
+        assert session is not None
+        return session
+
+    def webhook(
+        self, event: str, *, token: str = TOKEN, drop: tuple[str, ...] = (), signed: bool = True, **changes: Any
+    ) -> Answer:
+        """Let Twilio send the webhook of an event file, but for `changes`."""
+        loaded = load(event)
+        form = {**loaded["form"], "interactionServiceSid": self.service_sid, **changes}
+        if not event.startswith("out-of-session"):
+            form["interactionDateCreated"] = datetime.fromtimestamp(self.clock.now(), UTC).isoformat()
+        else:
+            form.pop("interactionServiceSid")
+        form = {name: value for name, value in form.items() if name not in drop}
+        url = GATE + loaded["event"]["rawPath"]
+        headers = {}
+        if signed:
+            lists = {name: value if isinstance(value, list) else [value] for name, value in form.items()}
+            headers["X-Twilio-Signature"] = sign(token, url, lists)
+        return deliver(form_event(loaded["event"], urlencode(form, doseq=True).encode(), headers))
+
+    def reconcile(self) -> dict[str, int]:
+        """Let the schedule fire once."""
+        return reconcile.handle({}, None)
+
+    # Twilio ---------------------------------------------------------------------------------------------------
+
+    def text(self, sender: str, number: str, words: str) -> Outcome:
+        """Let a phone text."""
+        outcome = self.emulator.simulator.text(sender, number, words)
+        self.emulator.webhooks.drain()
+        return outcome
+
+    def call(self, caller: str, number: str) -> Outcome:
+        """Let a phone call."""
+        outcome = self.emulator.simulator.call(caller, number, Ring())
+        self.emulator.webhooks.drain()
+        return outcome
+
+    def received(self, phone: str) -> list[str]:
+        """Return the texts that a phone received."""
+        messages = self.emulator.carrier.state.messages.values()
+        return [message.body for message in messages if message.to == phone and message.direction != "inbound"]
+
+    def status_at_twilio(self, sid: str) -> str:
+        """Return a session's status at Twilio."""
+        status: str = self.twilio.proxy.v1.services(self.service_sid).sessions(sid).fetch().status
+        return status
+
+
+def load(event: str) -> dict[str, Any]:
+    """Return an event file."""
+    loaded: dict[str, Any] = json.loads((EVENTS / f"{event}.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def form_event(event: Mapping[str, Any], payload: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return an event with a form body, in base64 as API Gateway hands it over."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    return {
+        **event,
+        "headers": {**event["headers"], **lower},
+        "body": base64.b64encode(payload).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+ROUTES: dict[str, Callable[[Mapping[str, Any], Any], Answer]] = {
+    "/twilio/intercept": intercept.handle,
+    "/twilio/out-of-session": out_of_session.handle,
+    "/twilio/interaction": interaction.handle,
+    "/v1/consents": consents.handle,
+    "/v1/sessions": sessions.handle,
+}
+
+
+def deliver(event: Mapping[str, Any]) -> Answer:
+    """Hand an event to the function that its route belongs to."""
+    path = event["rawPath"]
+    return next(handle for prefix, handle in ROUTES.items() if path.startswith(prefix))(event, None)
+
+
+def deliver_webhook(
+    url: str, headers: Mapping[str, str], body: bytes, timeout: float
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Carry a webhook of the emulator to the gate."""
+    parts = urlsplit(url)
+    event = load("intercept-message")["event"] | {"rawPath": parts.path, "rawQueryString": parts.query}
+    answer = deliver(form_event(event, body, headers))
+    return answer["statusCode"], answer["headers"], answer.get("body", "").encode()
+
+
+def body(answer: Answer) -> dict[str, Any]:
+    """Return the JSON body of an answer."""
+    parsed: dict[str, Any] = json.loads(answer["body"])
+    return parsed
+
+
+def problem_of(answer: Answer) -> tuple[int, str]:
+    """Return the status and the name of a problem."""
+    assert answer["headers"]["content-type"] == "application/problem+json"
+    return answer["statusCode"], body(answer)["type"].removeprefix("urn:parley:problem:")
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return what was logged, line by line."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@contextmanager
+def emulated_twilio() -> Iterator[tuple[Clock, Emulator, str]]:
+    """Serve an emulator whose webhooks go to the gate."""
+    clock = Clock()
+    emulator = Emulator(
+        account_sid=ACCOUNT,
+        auth_token=TOKEN,
+        api_key=KEY,
+        api_secret=SECRET,
+        clock=clock,
+        post=deliver_webhook,
+        requests_per_second=None,
+    )
+    server = Server(emulator.wsgi_app, port=0, purpose="twilio")
+    server.start()
+    try:
+        yield clock, emulator, server.url
+    finally:
+        server.close()
+        emulator.close()
+
+
+@contextmanager
+def one_world(clock: Clock, emulator: Emulator, endpoint: str) -> Iterator[World]:
+    """Give a gate as it is just after its first deployment."""
+    runtime.reset()
+    emulator.reset()
+    with mock_aws(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        patch.setattr(runtime, "SystemClock", lambda: MovedClock(clock))
+        world = World(patch, clock, emulator, endpoint)
+        try:
+            yield world
+        finally:
+            world.twilio.http_client.close()
+            runtime.reset()
