@@ -28,7 +28,10 @@ from local.engine.workspace import Workspace
 # Reserved for fiction; no handset in the world answers to them.
 ANA = "+12125550111"
 BEN = "+12125550122"
+CLEO = "+12125550144"
 STRANGER = "+12125550133"
+# Numbers of the emulator's account that the local stack's pool adopts.
+POOL = ("+12125550140", "+12125550141", "+12125550142", "+14155550143")
 NOTICE_TEXT = "Calls and texts go through us and our provider Twilio, not directly to the other user."
 RECONCILE_SECONDS = 61
 
@@ -194,8 +197,7 @@ class Conversation:
 
     def stranger_hears_disclosure(self) -> str:
         """Call a pool number from a phone that nobody knows."""
-        pool = "+12125550140"
-        call = self.phones.call(STRANGER, pool)
+        call = self.phones.call(STRANGER, POOL[0])
         heard = " ".join(call["heard"])
         expect(not call["connected"], "a stranger is connected to nobody", call)
         expect("Twilio" in heard, "the disclosure names the provider", heard)
@@ -233,22 +235,29 @@ class Conversation:
         return f"Ana saw only {_peers(ana, ANA)}, Ben saw only {_peers(ben, BEN)}"
 
     def broken_gate(self) -> str:
-        """Break the handlers and let someone without consent try."""
-        before = _received(self.phones.seen_by(ANA)), _received(self.phones.seen_by(BEN))
-        self.api.break_function("intercept")
-        self.api.break_function("out-of-session")
+        """Break every webhook handler; Cleo and Ben have no session, because Cleo never consented."""
+        refused = self.api.post("/v1/sessions", {"participants": [{"identifier": CLEO}, {"identifier": BEN}]})
+        expect(refused.status == 409, "a session with Cleo, who never consented, is refused", refused)
+        tries = [(CLEO, number) for number in POOL] + [(BEN, number) for number in POOL if number != self._masked[BEN]]
+        alerts = self._reach_nobody(tries)
+        return f"{len(tries)} texts and {len(tries)} calls of Cleo and Ben reached nobody (Twilio's alerts: {alerts})"
+
+    def _reach_nobody(self, tries: list[tuple[str, str]]) -> str:
+        """Text and call with every webhook handler answering 500, check that nothing gets through; return alerts."""
+        people = (ANA, BEN, CLEO)
+        before = [_arrived(self.phones.seen_by(one)) for one in people]
+        for handler in ("intercept", "out-of-session", "interaction"):
+            self.api.break_function(handler)
         try:
-            texted = [self.phones.sms(STRANGER, masked, "Who is there?") for masked in set(self._masked.values())]
-            called = [self.phones.call(STRANGER, masked) for masked in set(self._masked.values())]
+            texted = [self.phones.sms(sender, number, "Who is there?") for sender, number in tries]
+            called = [self.phones.call(sender, number) for sender, number in tries]
         finally:
             self.api.mend_functions()
-        after = _received(self.phones.seen_by(ANA)), _received(self.phones.seen_by(BEN))
-        expect(not any(t["delivered"] for t in texted), "no text gets through", texted)
-        expect(not any(c["connected"] for c in called), "no call gets through", called)
-        expect(before == after, "nobody reads anything new", after)
-        return (
-            f"{len(texted)} texts and {len(called)} calls of a stranger ended with Twilio's {_alerts(texted, called)}"
-        )
+        expect(not any(one["delivered"] for one in texted), "no text gets through", texted)
+        expect(not any(one["connected"] for one in called), "no call gets through", called)
+        after = [_arrived(self.phones.seen_by(one)) for one in people]
+        expect(before == after, "nobody's phone shows anything new", after)
+        return _alerts(texted, called)
 
     def stop_closes(self) -> str:
         """Text STOP, let the reconciler learn of it, and try to go on talking."""
@@ -260,6 +269,7 @@ class Conversation:
         before = _received(self.phones.seen_by(ANA))
         late = self.phones.sms(BEN, self._masked[BEN], "Are you there?")
         expect(_received(self.phones.seen_by(ANA)) == before, "Ben's next text reaches nobody", late)
+        self._reach_nobody([(BEN, self._masked[BEN]), (ANA, self._masked[ANA])])
         again = self._open()
         expect(again.status == 409, "no new session opens either", again)
         refusal = f"{again.status} {again.body['title']}"
@@ -295,6 +305,12 @@ class Conversation:
 
 def _received(phone: dict[str, Any]) -> list[str]:
     return [m["body"] for m in phone["messages"] if m["direction"] == "inbound"]
+
+
+def _arrived(phone: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what came in at a handset: texts and calls, without those that it sent itself."""
+    texts = [("text", m["body"]) for m in phone["messages"] if m["direction"] == "inbound"]
+    return texts + [("call", c["sid"]) for c in phone["calls"] if c["direction"] == "inbound"]
 
 
 def _peers(phone: dict[str, Any], own: str) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
-from parley.core.consent import verify_chain
 
 from tests.handlers.world import ANA, BEN, World, body, lines, problem_of
 
@@ -57,24 +55,6 @@ def test_withdrawal_that_twilio_does_not_hear_is_finished_later(world: World) ->
     world.emulator.faults.clear()
     world.reconcile()
     assert (world.status_at_twilio(session.sid), world.session(session.sid).status) == ("closed", "closed")
-
-
-def test_concurrent_events_all_stay_and_the_chain_is_whole(world: World) -> None:
-    """Eight writers at once for one person: every record is there, in one chain that verifies."""
-    answers: list[dict[str, Any]] = []
-
-    def write(number: int) -> None:
-        answers.append(world.consent(ANA, source_event_id=f"tap-{number}"))
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [answer["statusCode"] for answer in answers] == [201] * 8
-    records = world.ledger.records(body(answers[0])["party"])
-    assert [record.seq for record in records] == list(range(1, 9))
-    verify_chain(records)
 
 
 @pytest.mark.parametrize(
