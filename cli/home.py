@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from cli.errors import UserError
+
 PROJECT = Path(__file__).resolve().parent.parent
 STACK = "local"
 # Everything that a local stack writes into its home: only this is ever removed, whatever PARLEY_HOME says.
@@ -119,6 +121,14 @@ class Home:
         except (OSError, ValueError, KeyError, TypeError, StopIteration):
             return {}
         return found
+
+    def make(self) -> None:
+        """Make the folder. Raises UserError where it cannot be."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"cannot be the local stack's folder ({error.strerror}): set PARLEY_HOME to one that can"
+            raise UserError(f"{self.path} {reason}") from None
 
     def wipe(self) -> None:
         """Remove what Parley has put into this folder, and the folder if nothing else is in it."""

@@ -130,7 +130,7 @@ def demo(
     story = Story(stack, out)
     story.done("get the Pulumi engine", time.monotonic() - began)
     stack.wipe()
-    home.path.mkdir(parents=True)
+    home.make()
     home.demo_marker.touch()
     finished = False
     try:

@@ -54,7 +54,7 @@ class LocalStack:
             )
         if running:
             return running
-        self.home.path.mkdir(parents=True, exist_ok=True)
+        self.home.make()
         if self.home.cloud_json.exists():  # a cloud that ends in good order takes it away
             self.home.lost_marker.touch()
             self.home.cloud_json.unlink()
@@ -81,7 +81,10 @@ class LocalStack:
         workspace = self.workspace(on_step)
         self.configure(workspace)
         if self.home.lost_marker.exists():
-            self._say("the local cloud had lost its state: what is missing is rebuilt")
+            self._say(
+                "the local cloud was killed and its state is gone: the deployment is rebuilt; consents, sessions, "
+                "records and messages that were in it are not"
+            )
         result = workspace.up(refresh=self.home.lost_marker.exists())
         self.home.lost_marker.unlink(missing_ok=True)
         return result
@@ -129,11 +132,11 @@ class LocalStack:
         stamp = self.home.path / "configured"
         if self.home.stack_file.exists() and stamp.exists() and stamp.read_text() == digest:
             return
-        kept = yaml.safe_load(self.home.stack_file.read_text()) if self.home.stack_file.exists() else {}
-        made = yaml.safe_load(template)
-        if salt := (kept or {}).get("encryptionsalt"):
+        kept = _mapping(self.home.stack_file) if self.home.stack_file.exists() else {}
+        made = _mapping(PROJECT / f"Pulumi.{STACK}.yaml")
+        if salt := kept.get("encryptionsalt"):
             made["encryptionsalt"] = salt
-        made["config"].update(plain)
+        made.setdefault("config", {}).update(plain)
         self.home.stack_file.write_text(yaml.safe_dump(made, sort_keys=False, allow_unicode=True))
         workspace.init()
         workspace.set_all_config({}, secret)
@@ -196,6 +199,24 @@ class LocalStack:
             return UserError(lines[-1].partition(": stop")[0] + way_out if code == TAKEN_PORT else lines[-1], code)
         log = self.home.path / "cloud.err"
         return UserError(f"the local cloud ended with code {code} while starting: see {log}")
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """Read a stack file. Raises UserError with the line when it is not YAML, or no mapping."""
+    try:
+        read = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        where = (
+            f", line {error.problem_mark.line + 1}"
+            if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark
+            else ""
+        )
+        raise UserError(f"{path}{where}: this is not YAML: mend it, or take it back with `git checkout`") from None
+    if not isinstance(read, dict) or not isinstance(read.get("config", {}), dict):
+        raise UserError(
+            f"{path}: a stack file is a mapping with `config:`; mend it, or take it back with `git checkout`"
+        )
+    return read
 
 
 def official_aws_plugin(environment: Mapping[str, str]) -> list[Path]:

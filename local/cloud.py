@@ -180,6 +180,8 @@ class Running:
             scheduler.arm_all()
             self.pump.wake_all()
             self._closing = undo.pop_all()
+        # From here on it is out of date: after a hard kill it would bring withdrawn consents back.
+        (home / "cloud.state").unlink(missing_ok=True)
 
     def _message_arrived(self, queue_arn: str) -> None:
         self.pump.arrived(queue_arn)

@@ -12,7 +12,7 @@ import pytest
 from cli import main as command
 from cli.errors import CANNOT_TELL, UserError
 from cli.home import CloudInfo, Home, is_cloud
-from cli.stack import official_aws_plugin
+from cli.stack import _mapping, official_aws_plugin
 
 
 @pytest.fixture
@@ -138,3 +138,15 @@ class TestAwsPlugin:
         """A folder without the plugin is told with the way out."""
         with pytest.raises(UserError, match="pulumi plugin install resource aws"):
             official_aws_plugin({"PARLEY_AWS_PLUGIN": str(tmp_path)})
+
+
+class TestStackFile:
+    """The committed stack file, when somebody has broken it."""
+
+    @pytest.mark.parametrize("text", ["config: [", "config: {a: 1", "- a", "config: 5"])
+    def test_broken_file_is_named(self, tmp_path: Path, text: str) -> None:
+        """A stack file that cannot be read is one message with its path, never a trace of the parser."""
+        file = tmp_path / "Pulumi.local.yaml"
+        file.write_text(text)
+        with pytest.raises(UserError, match=r"Pulumi\.local\.yaml.*git checkout"):
+            _mapping(file)

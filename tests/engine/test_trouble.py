@@ -65,6 +65,7 @@ class TestCloud:
     def test_hard_kill_is_rebuilt(self, stack: LocalStack) -> None:
         """A cloud that was killed takes its functions with it, and the next deployment rebuilds what it lost."""
         process = psutil.Process(stack.start_cloud().pid)
+        assert not stack.home.cloud_state.exists(), "a snapshot of before would bring withdrawn consents back"
         children = process.children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
         gone, alive = psutil.wait_procs([process, *children], timeout=10)
