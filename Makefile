@@ -53,8 +53,7 @@ docs: setup ## write the pages that are made from the program
 	@$(RUN)/python -m cli.configuration
 
 up: setup ## deploy a stack: make up STACK=dev
-	@$(RUN)/parley engine
-	@PATH="$$($(RUN)/parley engine --directory):$(CURDIR)/$(BOOTSTRAP)/bin:$$PATH" pulumi up --stack $(STACK)
+	@$(RUN)/parley pulumi up --stack $(STACK)
 
 report: setup ## the reviewer's report of the local stack
 	@$(RUN)/parley report

@@ -7,6 +7,7 @@ be read; 7 what runs is not what was declared; 130 interrupted.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -181,18 +182,25 @@ def report(
         raise typer.Exit(CANNOT_TELL)
 
 
-@app.command(epilog='Example: PATH="$(parley engine --directory):$PATH" pulumi preview --stack dev')
-def engine(
-    directory: Annotated[
-        bool, typer.Option("--directory", help="Print only the folder of the `pulumi` binary.")
-    ] = False,
-) -> None:
+@app.command(epilog="Example: parley engine")
+def engine() -> None:
     """Find the Pulumi engine, or get it: on PATH, else the official release, else built from its Go modules."""
-    found = _engine(quiet=directory)
-    if directory:
-        print(found.executable.parent)
-    else:
-        out.print(f"pulumi {found.version} ({found.source}): {found.executable}", highlight=False)
+    found = _engine()
+    out.print(f"pulumi {found.version} ({found.source}): {found.executable}", highlight=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="Example: parley pulumi preview --stack dev",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def pulumi(context: typer.Context) -> None:
+    """Run `pulumi` with these arguments: your own where there is one, else the engine that Parley got."""
+    found = _engine()
+    # Not the folder of the stand-ins: on a real stack the AWS plugin must be the official one.
+    folders = (found.executable.parent, PROJECT / ".venv" / "bin", PROJECT / ".bootstrap" / "bin")
+    path = os.pathsep.join([*map(str, folders), os.environ.get("PATH", os.defpath)])
+    environment = {**os.environ, **found.environment(), "PATH": path}
+    os.execve(found.executable, [str(found.executable), *context.args], environment)  # noqa: S606 - no shell is wanted
 
 
 def main() -> None:
