@@ -19,6 +19,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from cli.errors import CANNOT_TELL, UserError
 
 SECONDS_A_DAY = 86_400
+TRAFFIC_ALIAS = "live"  # what requests, queues and schedules run; $LATEST serves nobody
+BUCKET_PROPERTIES = frozenset({"prefix", "noncurrentDays", "versioning", "remnants"})
 
 Verdict = Literal["live", "differs", "absent", "not asked", "cannot tell"]
 
@@ -119,14 +121,21 @@ class LiveStores:
 
     def _s3(self, store: Mapping[str, Any], _: str) -> Live:
         s3 = self._client("s3")
-        rules = s3.get_bucket_lifecycle_configuration(Bucket=store["name"])["Rules"]
-        rule = next((r for r in rules if r["ID"] == store["rule"] and r["Status"] == "Enabled"), None)
+        answered = s3.get_bucket_lifecycle_configuration(Bucket=store["name"])["Rules"]
+        rules = {rule["ID"]: rule for rule in answered if rule["Status"] == "Enabled"}
+        rule = rules.get(store["rule"])
         if rule is None:
             return Live("absent", note="no enabled lifecycle rule of that id")
         defaults = s3.get_bucket_encryption(Bucket=store["name"])["ServerSideEncryptionConfiguration"]["Rules"][0]
         default = defaults["ApplyServerSideEncryptionByDefault"]
         key = default.get("KMSMasterKeyID") or ("aws:sse-s3" if default["SSEAlgorithm"] == "AES256" else None)
-        return _held_against(store, rule.get("Expiration", {}).get("Days"), key)
+        days = rule.get("Expiration", {}).get("Days")
+        if not store.keys() >= BUCKET_PROPERTIES:
+            held = _held_against(store, days, key)
+            unknown = "the stack was deployed before its declaration had the whole rule; deploy it again"
+            return Live("cannot tell", days, key, unknown) if held.verdict == "live" else held
+        versioning = s3.get_bucket_versioning(Bucket=store["name"]).get("Status", "off")
+        return _held_against(store, days, key, *_bucket_differences(store, rule, rules, versioning))
 
     def _dynamodb(self, store: Mapping[str, Any], record_class: str) -> Live:
         dynamodb = self._client("dynamodb")
@@ -144,7 +153,9 @@ class LiveStores:
         if self._written_days is None:
             found: dict[str, set[int]] = {}
             for name in self._functions:
-                configuration = self._client("lambda").get_function_configuration(FunctionName=name)
+                configuration = self._client("lambda").get_function_configuration(
+                    FunctionName=name, Qualifier=TRAFFIC_ALIAS
+                )
                 variables = configuration.get("Environment", {}).get("Variables", {})
                 for record_class, days in json.loads(variables.get("PARLEY_KEEP_DAYS", "{}")).items():
                     found.setdefault(record_class, set()).add(days)
@@ -166,15 +177,60 @@ class LiveStores:
         return _held_against(store, days, key) if not rest else Live("differs", days, note=f"{seconds} s")
 
 
-def _held_against(store: Mapping[str, Any], days: int | None, key: str | None) -> Live:
-    """Compare what is live with what is declared: days and key must both be the declared ones."""
+def _held_against(store: Mapping[str, Any], days: int | None, key: str | None, *differences: str) -> Live:
+    """Compare what is live with what is declared: days and key must both be the declared ones, and nothing differ."""
     if days is None:
         return Live("absent", note="kept without limit")
-    if days != store["days"]:
-        return Live("differs", days, key, f"{days} days live, {store['days']} declared")
+    notes = [f"{days} days live, {int(store['days'])} declared"] if days != store["days"] else []
     if not _same_key(key, store.get("key")):
-        return Live("differs", days, key, "another key")
-    return Live("live", days, key)
+        notes.append(f"key: {key or 'none'} live, {store.get('key') or 'none'} declared")
+    notes += differences
+    return Live("differs" if notes else "live", days, key, "; ".join(notes))
+
+
+def _bucket_differences(
+    store: Mapping[str, Any], rule: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]], versioning: str
+) -> list[str]:
+    """Name each property without which the days of `rule` do not empty a bucket, and whose live value is another."""
+    noncurrent = rule.get("NoncurrentVersionExpiration", {})
+    held = [
+        ("prefix", _reach(rule), store["prefix"]),
+        ("noncurrent days", noncurrent.get("NoncurrentDays"), store["noncurrentDays"]),
+        ("noncurrent versions spared", noncurrent.get("NewerNoncurrentVersions", 0), 0),
+        ("versioning", versioning, store["versioning"]),
+    ]
+    declared = store["remnants"]
+    remnants = rules.get(declared["rule"])
+    if remnants is None:
+        held.append((f"rule {declared['rule']}", "absent or disabled", "Enabled"))
+    else:
+        markers = remnants.get("Expiration", {}).get("ExpiredObjectDeleteMarker", False)
+        abort = remnants.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation")
+        held += [
+            (f"prefix of {declared['rule']}", _reach(remnants), declared["prefix"]),
+            ("delete markers removed", markers, declared["deleteMarkers"]),
+            ("days until uploads are aborted", abort, declared["abortDays"]),
+        ]
+    return [
+        f"{name}: {_shown(live)} live, {_shown(declared)} declared" for name, live, declared in held if live != declared
+    ]
+
+
+def _reach(rule: Mapping[str, Any]) -> str:
+    """Return the prefix that a rule is for; a filter with any other condition is returned whole, as JSON."""
+    conditions: Mapping[str, Any] = rule.get("Filter", {})
+    if conditions.keys() <= {"Prefix"}:
+        return str(conditions.get("Prefix", rule.get("Prefix", "")))
+    return json.dumps(conditions, sort_keys=True)
+
+
+def _shown(value: object) -> str:
+    """Return a property's value as a note has it; numbers of an exported state may be floats."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return str(int(value))
+    return "none" if value is None or value == "" else str(value)
 
 
 def _same_key(live: str | None, declared: str | None) -> bool:

@@ -12,11 +12,11 @@ from typing import Any
 
 import pulumi
 from parley.core.bound import Assumptions, Bound, bounds
-from parley.core.retention import Schedule, Store
+from parley.core.retention import REMNANTS_RULE, LifecycleRule, Schedule, Store
 
 from infra.gate import ConsentGate, PublicApi
 from infra.ledger import TTL_ATTRIBUTE, ConsentLedger
-from infra.records import RecordStore
+from infra.records import VERSIONING, RecordStore
 from infra.settings import Settings
 
 SECONDS_A_DAY = 86_400
@@ -26,13 +26,14 @@ SECONDS_A_DAY = 86_400
 class Location:
     """One thing that holds records: its `system`, its name there, its key, and what enforces expiry.
 
-    `rule` is None where each class has a rule of its own, with the class as its id.
+    `rule` is None where each class has a rule of its own, with the class as its id: the bucket's `lifecycle` has it.
     """
 
     system: str
     name: pulumi.Input[str]
     key: pulumi.Input[str]
     rule: str | None = None
+    lifecycle: tuple[LifecycleRule, ...] = ()
 
 
 S3_MANAGED_KEY = "aws:sse-s3"
@@ -47,10 +48,14 @@ def locations(
     """
     evidence, operations = records.evidence_key.arn, records.operations_key.arn
     functions = gate.functions.values()
+
+    def bucket(store: Store, name: pulumi.Output[str], key: pulumi.Input[str]) -> tuple[Location, ...]:
+        return (Location("s3", name, key, lifecycle=records.rules[store]),)
+
     return {
-        Store.CONTENT: (Location("s3", records.content.bucket, records.content_key.arn),),
-        Store.EVIDENCE: (Location("s3", records.evidence.bucket, evidence),),
-        Store.ACCESS_LOGS: (Location("s3", records.access_logs.bucket, S3_MANAGED_KEY),),
+        Store.CONTENT: bucket(Store.CONTENT, records.content.bucket, records.content_key.arn),
+        Store.EVIDENCE: bucket(Store.EVIDENCE, records.evidence.bucket, evidence),
+        Store.ACCESS_LOGS: bucket(Store.ACCESS_LOGS, records.access_logs.bucket, S3_MANAGED_KEY),
         Store.LEDGER: (Location("dynamodb", ledger.table.name, evidence, TTL_ATTRIBUTE),),
         Store.GATEWAY_LOGS: (Location("logs", api.log_group.name, operations, "retentionInDays"),),
         Store.FUNCTION_LOGS: tuple(
@@ -93,6 +98,7 @@ def declare(
                     "rule": location.rule or str(record_class),
                     "days": retention.days_in(store),
                     "key": location.key,
+                    **_declared_lifecycle(location, str(record_class)),
                 }
                 for store in retention.stores
                 for location in deployed.get(store, ())
@@ -101,6 +107,25 @@ def declare(
         }
         for record_class, retention in sorted(schedule.retentions.items())
     ]
+
+
+def _declared_lifecycle(location: Location, record_class: str) -> dict[str, Any]:
+    """Return what else must hold in a bucket for the class to be gone: its rule, the remnants' rule, versions."""
+    if not location.lifecycle:
+        return {}
+    rules = {rule.id: rule for rule in location.lifecycle}
+    own, remnants = rules[record_class], rules[REMNANTS_RULE]
+    return {
+        "prefix": own.prefix,
+        "noncurrentDays": own.noncurrent_days,
+        "versioning": VERSIONING,
+        "remnants": {
+            "rule": remnants.id,
+            "prefix": remnants.prefix,
+            "deleteMarkers": remnants.expired_object_delete_marker,
+            "abortDays": remnants.abort_incomplete_days,
+        },
+    }
 
 
 def _declared_bound(bound: Bound) -> dict[str, Any]:

@@ -30,6 +30,7 @@ INLINE_TWINS = (
     "website",
 )
 CONTENT, EVIDENCE, ACCESS_LOGS = "content", "evidence", "access-logs"
+VERSIONING = "Enabled"
 
 
 class RecordStore(pulumi.ComponentResource):
@@ -37,7 +38,8 @@ class RecordStore(pulumi.ComponentResource):
 
     `content` holds what people said and wrote, `evidence` the proof of consent and of erasure (with Object Lock where
     the schedule asks for it), `access_logs` who touched the other two. `roles` are the names of the functions' roles
-    and `log_groups` the names or patterns of the log groups that will use the operations key.
+    and `log_groups` the names or patterns of the log groups that will use the operations key. `rules` are the lifecycle
+    rules that were deployed, by bucket.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class RecordStore(pulumi.ComponentResource):
     ) -> None:
         super().__init__("parley:infra:RecordStore", name, {}, component(settings, "communications", opts))
         self._settings = settings
+        self.rules: dict[Store, tuple[LifecycleRule, ...]] = {}
         self.content_key = self._key(CONTENT, "Recordings, messages and transcripts", documents.content_key(place))
         self.evidence_key = self._key(
             EVIDENCE, "Consent ledger, proofs of consent and of erasure", documents.evidence_key(place)
@@ -131,7 +134,7 @@ class RecordStore(pulumi.ComponentResource):
         versioning = aws.s3.BucketVersioning(
             name,
             bucket=bucket.bucket,
-            versioning_configuration={"status": "Enabled"},
+            versioning_configuration={"status": VERSIONING},
             opts=kept(self._settings, self),
         )
         ownership = aws.s3.BucketOwnershipControls(
@@ -153,10 +156,11 @@ class RecordStore(pulumi.ComponentResource):
         guard = aws.s3.BucketPolicy(
             name, bucket=bucket.bucket, policy=policy, opts=kept(self._settings, self, depends_on=[public, ownership])
         )
+        self.rules[store] = lifecycle_rules(self._settings.records, store)
         aws.s3.BucketLifecycleConfiguration(
             name,
             bucket=bucket.bucket,
-            rules=[lifecycle_rule(rule) for rule in lifecycle_rules(self._settings.records, store)],
+            rules=[lifecycle_rule(rule) for rule in self.rules[store]],
             opts=kept(self._settings, self, depends_on=[versioning]),
         )
         mode, days = self._settings.records.lock()

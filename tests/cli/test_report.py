@@ -13,6 +13,7 @@ from moto import mock_aws
 
 from cli import report
 from cli.errors import CANNOT_TELL, UserError
+from infra.gate import LIVE
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0f0f0f0f-0000-4000-8000-000000000001"
 BUCKET, TABLE, GROUP = "content", "ledger", "/aws/lambda/intercept"
@@ -60,12 +61,13 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     with mock_aws():
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET)
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         sse = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
         s3.put_bucket_encryption(
             Bucket=BUCKET,
             ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": sse}]},
         )
-        put_days(s3, 30)
+        put_rules(s3)
         dynamodb = boto3.client("dynamodb")
         dynamodb.create_table(
             TableName=TABLE,
@@ -84,10 +86,27 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
         yield make
 
 
-def put_days(s3: Any, days: int, status: str = "Enabled") -> None:
-    """Write the one lifecycle rule of the bucket."""
-    rule = {"ID": "call-recordings", "Status": status, "Filter": {"Prefix": "x/"}, "Expiration": {"Days": days}}
-    s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
+def put_rules(s3: Any, *, remnants: dict[str, Any] | None = None, **change: Any) -> None:
+    """Write the two lifecycle rules of the bucket as declared, each with its changes; None takes a property away."""
+    own = {
+        "ID": "call-recordings",
+        "Status": "Enabled",
+        "Filter": {"Prefix": "call-recordings/"},
+        "Expiration": {"Days": 30},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+    }
+    rest = {
+        "ID": "remnants",
+        "Status": "Enabled",
+        "Filter": {},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    }
+    rules = [
+        {name: value for name, value in rule.items() if value is not None}
+        for rule in (own | change, rest | (remnants or {}))
+    ]
+    s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": rules})
 
 
 class WrittenDays:
@@ -96,16 +115,25 @@ class WrittenDays:
     def __init__(self, *days: dict[str, int]) -> None:
         self.days = list(days)
 
-    def get_function_configuration(self, FunctionName: str) -> dict[str, Any]:  # noqa: N803 - boto3's own name
-        """Answer with the environment of the function of that number."""
+    def get_function_configuration(self, *, FunctionName: str, Qualifier: str) -> dict[str, Any]:  # noqa: N803 - boto3's
+        """Answer with the environment of the function of that number, as the alias that takes traffic has it."""
+        assert Qualifier == LIVE
         return {"Environment": {"Variables": {"PARLEY_KEEP_DAYS": json.dumps(self.days[int(FunctionName)])}}}
 
 
-S3_STORE = {"system": "s3", "name": BUCKET, "rule": "call-recordings"}
+S3_STORE = {
+    "system": "s3",
+    "name": BUCKET,
+    "rule": "call-recordings",
+    "prefix": "call-recordings/",
+    "noncurrentDays": 1,
+    "versioning": "Enabled",
+    "remnants": {"rule": "remnants", "prefix": "", "deleteMarkers": True, "abortDays": 1},
+}
 TABLE_STORE = {"system": "dynamodb", "name": TABLE, "rule": "expires_at"}
 
 
-def look(client: Callable[[str], Any], store: dict[str, Any], days: int = 30, **change: Any) -> report.Live:
+def look(client: Callable[[str], Any], store: dict[str, Any], days: float = 30, **change: Any) -> report.Live:
     """Look one store up."""
     return report.LiveStores(client, []).look_up({"days": days, "key": KEY, **store, **change}, "call-recordings")
 
@@ -119,13 +147,13 @@ class TestLiveStores:
 
     def test_edited_days_differ(self, client: Callable[[str], Any]) -> None:
         """A rule with other days is a finding that names both numbers."""
-        put_days(client("s3"), 3650)
+        put_rules(client("s3"), Expiration={"Days": 3650})
         live = look(client, S3_STORE)
         assert (live.verdict, live.days, live.note) == ("differs", 3650, "3650 days live, 30 declared")
 
     def test_disabled_rule_is_absent(self, client: Callable[[str], Any]) -> None:
         """A rule that is there but disabled enforces nothing."""
-        put_days(client("s3"), 30, status="Disabled")
+        put_rules(client("s3"), Status="Disabled")
         assert look(client, S3_STORE).verdict == "absent"
 
     def test_missing_bucket_is_absent(self, client: Callable[[str], Any]) -> None:
@@ -134,8 +162,77 @@ class TestLiveStores:
         assert (live.verdict, live.note) == ("absent", "NoSuchBucket")
 
     def test_other_key_differs(self, client: Callable[[str], Any]) -> None:
-        """The right days under the wrong key are a finding."""
-        assert look(client, S3_STORE, key=KEY[:-1] + "2").verdict == "differs"
+        """The right days under the wrong key are a finding that names both keys."""
+        other = KEY[:-1] + "2"
+        live = look(client, S3_STORE, key=other)
+        assert (live.verdict, live.note) == ("differs", f"key: {KEY} live, {other} declared")
+
+    @pytest.mark.parametrize(
+        ("change", "note"),
+        [
+            ({"Filter": {"Prefix": "nowhere/"}}, "prefix: nowhere/ live, call-recordings/ declared"),
+            (
+                {"Filter": {"Tag": {"Key": "k", "Value": "v"}}},
+                'prefix: {"Tag": {"Key": "k", "Value": "v"}} live, call-recordings/ declared',
+            ),
+            ({"NoncurrentVersionExpiration": None}, "noncurrent days: none live, 1 declared"),
+            ({"NoncurrentVersionExpiration": {"NoncurrentDays": 3650}}, "noncurrent days: 3650 live, 1 declared"),
+        ],
+    )
+    def test_edited_rule_differs(self, client: Callable[[str], Any], change: dict[str, Any], note: str) -> None:
+        """A rule that keeps its id and its days, but no longer empties the bucket, is a finding by name."""
+        put_rules(client("s3"), **change)
+        assert look(client, S3_STORE) == report.Live("differs", 30, KEY, note)
+
+    def test_spared_versions_differ(self, client: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        """A rule that always keeps some newest noncurrent versions never empties the bucket."""
+        s3 = client("s3")
+        answer = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)
+        # Moto does not carry this property.
+        answer["Rules"][0]["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"] = 5
+        monkeypatch.setattr(s3, "get_bucket_lifecycle_configuration", lambda **_: answer)
+        live = look(lambda _: s3, S3_STORE)
+        assert (live.verdict, live.note) == ("differs", "noncurrent versions spared: 5 live, 0 declared")
+
+    @pytest.mark.parametrize(
+        ("change", "note"),
+        [
+            ({"ID": "renamed"}, "rule remnants: absent or disabled live, Enabled declared"),
+            ({"Status": "Disabled"}, "rule remnants: absent or disabled live, Enabled declared"),
+            ({"Filter": {"Prefix": "nowhere/"}}, "prefix of remnants: nowhere/ live, none declared"),
+            ({"Expiration": None}, "delete markers removed: no live, yes declared"),
+            ({"AbortIncompleteMultipartUpload": None}, "days until uploads are aborted: none live, 1 declared"),
+            (
+                {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 365}},
+                "days until uploads are aborted: 365 live, 1 declared",
+            ),
+        ],
+    )
+    def test_edited_remnants_differ(self, client: Callable[[str], Any], change: dict[str, Any], note: str) -> None:
+        """Delete markers and abandoned uploads that nothing removes any more are a finding for every class there."""
+        put_rules(client("s3"), remnants=change)
+        assert look(client, S3_STORE) == report.Live("differs", 30, KEY, note)
+
+    def test_suspended_versioning_differs(self, client: Callable[[str], Any]) -> None:
+        """A bucket that makes no versions any more is not the declared one."""
+        client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
+        assert look(client, S3_STORE).note == "versioning: Suspended live, Enabled declared"
+        assert look(client, S3_STORE).verdict == "differs"
+
+    def test_every_difference_is_named(self, client: Callable[[str], Any]) -> None:
+        """One finding does not hide another; a declaration from an export, whose numbers are floats, reads the same."""
+        assert look(client, S3_STORE, days=30.0, noncurrentDays=1.0).verdict == "live"
+        put_rules(client("s3"), Expiration={"Days": 31}, NoncurrentVersionExpiration={"NoncurrentDays": 2})
+        live = look(client, S3_STORE, days=30.0, noncurrentDays=1.0)
+        assert live.note == "31 days live, 30 declared; noncurrent days: 2 live, 1 declared"
+
+    @pytest.mark.parametrize("missing", sorted(report.BUCKET_PROPERTIES))
+    def test_older_declaration_cannot_tell(self, client: Callable[[str], Any], missing: str) -> None:
+        """A stack whose declaration lacks a part of the rule is never live, and what it does declare is still held."""
+        older = {key: value for key, value in S3_STORE.items() if key != missing}
+        live = look(client, older)
+        assert (live.verdict, "deploy it again" in live.note) == ("cannot tell", True)
+        assert look(client, older, days=31).verdict == "differs"
 
     def test_log_group_days(self, client: Callable[[str], Any]) -> None:
         """A log group answers with its retention; one that never expires is absent."""
@@ -166,6 +263,7 @@ class TestLiveStores:
             )
             return stores.look_up({"days": 30, "key": KEY, **TABLE_STORE}, "session-map")
 
+        assert report.TRAFFIC_ALIAS == LIVE
         assert with_functions({"session-map": 30}, {"session-map": 30}).verdict == "live"
         assert with_functions({"session-map": 30}, {"session-map": 31}).note == "functions disagree"
         assert with_functions({}).note == "no function writes this class"

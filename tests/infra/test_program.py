@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from parley.core.retention import RecordClass, Store, lifecycle_rules
+from parley.core.retention import REMNANTS_RULE, RecordClass, Store, lifecycle_rules
 from parley.env import from_environment
 from pulumi.runtime import rpc
 
@@ -582,6 +582,43 @@ class TestOutputs:
                     place = ("dynamodb", store["name"], entry["class"])
                 assert store["days"] == entry["keepDays"] == enforced.pop(place), place
         assert enforced == {}
+
+    @everywhere
+    def test_declared_lifecycle_is_the_deployed_one(self, environment: str) -> None:
+        """Prefix, noncurrent versions, remnants and versioning are declared as their resources have them."""
+        recorder = deployed(environment)
+        versioning = {
+            inputs["bucket"]: inputs["versioningConfiguration"]["status"]
+            for inputs in recorder.of("BucketVersioning").values()
+        }
+        rules = {
+            (inputs["bucket"], rule["id"]): rule
+            for inputs in recorder.of("BucketLifecycleConfiguration").values()
+            for rule in inputs["rules"]
+        }
+        stores = [store for entry in recorder.outputs["declaration"] for store in entry["stores"]]
+        for store in stores:
+            if store["system"] != "s3":
+                assert store.keys() == {"system", "name", "rule", "days", "key"}
+                continue
+            bucket, declared = store["name"], store["remnants"]
+            own, remnants = rules.pop((bucket, store["rule"])), rules[bucket, declared["rule"]]
+            assert own == {
+                "id": store["rule"],
+                "status": "Enabled",
+                "filter": {"prefix": store["prefix"]} if store["prefix"] else {},
+                "expiration": {"days": store["days"]},
+                "noncurrentVersionExpiration": {"noncurrentDays": store["noncurrentDays"]},
+            }
+            assert remnants == {
+                "id": declared["rule"],
+                "status": "Enabled",
+                "filter": {"prefix": declared["prefix"]} if declared["prefix"] else {},
+                "expiration": {"expiredObjectDeleteMarker": declared["deleteMarkers"]},
+                "abortIncompleteMultipartUpload": {"daysAfterInitiation": declared["abortDays"]},
+            }
+            assert store["versioning"] == versioning[bucket] == "Enabled"
+        assert {rule for _, rule in rules} == {REMNANTS_RULE}
 
     @everywhere
     def test_declared_bound_is_that_of_the_deployed_rules(self, environment: str) -> None:
