@@ -202,14 +202,22 @@ def _through(place: Place, services: Sequence[str]) -> dict[str, Any]:
 # -- buckets ---------------------------------------------------------------------------------------
 
 
-def data_bucket(bucket_arn: str, key_arn: str) -> str:
-    """Return the policy of a bucket whose objects are encrypted under one key.
+def data_bucket(bucket_arn: str, key_arn: str, prefixes: Sequence[str]) -> str:
+    """Return the policy of a bucket whose objects are encrypted under one key and expire by their prefix.
 
     Every writer must name `aws:kms` and that key, so that no object lands under another key even where somebody
-    changed the bucket's default.
+    changed the bucket's default. `prefixes` are those of the declared record classes: under any other key no
+    lifecycle rule would ever delete an object.
     """
     objects = f"{bucket_arn}/*"
     return document(
+        _statement(
+            "DenyUndeclaredClass",
+            "Deny",
+            principal={"AWS": "*"},
+            actions=["s3:PutObject"],
+            but_resources=[f"{bucket_arn}/{prefix}*" for prefix in sorted(prefixes)] or [bucket_arn],
+        ),
         *_transport(bucket_arn),
         _deny("DenyUnencrypted", objects, ["s3:PutObject"], {"Null": {"s3:x-amz-server-side-encryption": "true"}}),
         _deny(
@@ -467,6 +475,7 @@ def _statement(
     *,
     actions: Sequence[str],
     resources: Sequence[str] = (),
+    but_resources: Sequence[str] = (),
     principal: Mapping[str, str] | None = None,
     conditions: Mapping[str, Any] | None = None,
 ) -> Statement:
@@ -476,6 +485,8 @@ def _statement(
     statement["Action"] = _one_or_many(actions)
     if resources:
         statement["Resource"] = _one_or_many(resources)
+    if but_resources:
+        statement["NotResource"] = _one_or_many(but_resources)
     if conditions:
         statement["Condition"] = {
             operator: {key: _one_or_many(value) for key, value in sorted(keys.items())}

@@ -70,8 +70,12 @@ class RecordStore(pulumi.ComponentResource):
         self.evidence = self._bucket(EVIDENCE, object_lock_enabled=True)
         self.access_logs = self._bucket(ACCESS_LOGS)
 
-        self._guard(CONTENT, self.content, Store.CONTENT, self._data_policy(self.content, self.content_key))
-        self._guard(EVIDENCE, self.evidence, Store.EVIDENCE, self._data_policy(self.evidence, self.evidence_key))
+        self._guard(
+            CONTENT, self.content, Store.CONTENT, self._data_policy(Store.CONTENT, self.content, self.content_key)
+        )
+        self._guard(
+            EVIDENCE, self.evidence, Store.EVIDENCE, self._data_policy(Store.EVIDENCE, self.evidence, self.evidence_key)
+        )
         sources: dict[str, pulumi.Input[str]] = {CONTENT: self.content.arn, EVIDENCE: self.evidence.arn}
         delivery = self._guard(
             ACCESS_LOGS,
@@ -126,8 +130,12 @@ class RecordStore(pulumi.ComponentResource):
             opts=kept(self._settings, self, ignore_changes=INLINE_TWINS),
         )
 
-    def _data_policy(self, bucket: aws.s3.Bucket, key: aws.kms.Key) -> pulumi.Output[str]:
-        return pulumi.Output.all(bucket.arn, key.arn).apply(lambda arns: documents.data_bucket(*arns))
+    def _data_policy(self, store: Store, bucket: aws.s3.Bucket, key: aws.kms.Key) -> pulumi.Output[str]:
+        rules = lifecycle_rules(self._settings.records, store)
+        prefixes = [rule.prefix for rule in rules if rule.prefix and rule.expiration_days is not None]
+        return pulumi.Output.all(bucket.arn, key.arn).apply(
+            lambda arns: documents.data_bucket(arns[0], arns[1], prefixes)
+        )
 
     def _guard(self, name: str, bucket: aws.s3.Bucket, store: Store, policy: pulumi.Output[str]) -> aws.s3.BucketPolicy:
         """Give the bucket versions, owner, policy, expiry and, where declared, its lock; return the policy."""

@@ -48,7 +48,7 @@ RESOURCE_POLICIES = {
     "key-operations": documents.operations_key(
         PLACE, PREFIX, [f"/aws/lambda/{PREFIX}-*", f"/aws/vendedlogs/{PREFIX}-api"], ROLES
     ),
-    "bucket-data": documents.data_bucket(BUCKET, KEYS["content"]),
+    "bucket-data": documents.data_bucket(BUCKET, KEYS["content"], ["messages/", "call-recordings/"]),
     "bucket-logs": documents.log_bucket(
         PLACE, "arn:aws:s3:::logs", {"content": BUCKET, "evidence": "arn:aws:s3:::evidence"}
     ),
@@ -240,9 +240,10 @@ class TestBuckets:
     """What a bucket refuses."""
 
     def test_data_bucket_refuses_every_wrong_way(self) -> None:
-        """Plain transport, old TLS, no or another encryption, another key and a caller's own key are denied by name."""
+        """Plain transport, old TLS, no or another encryption, another or a caller's own key, an undeclared class."""
         found = by_sid(RESOURCE_POLICIES["bucket-data"])
         assert set(found) == {
+            "DenyUndeclaredClass",
             "DenyInsecureTransport",
             "DenyOldTls",
             "DenyUnencrypted",
@@ -251,6 +252,16 @@ class TestBuckets:
             "DenyCustomerKey",
         }
         assert {statement["Effect"] for statement in found.values()} == {"Deny"}
+
+    def test_nothing_lands_where_no_rule_deletes(self) -> None:
+        """A key outside the declared classes is refused, in a bucket without classes every key."""
+        denied = by_sid(RESOURCE_POLICIES["bucket-data"])["DenyUndeclaredClass"]
+        assert (denied["Action"], denied["NotResource"]) == (
+            "s3:PutObject",
+            [f"{BUCKET}/call-recordings/*", f"{BUCKET}/messages/*"],
+        )
+        nothing = by_sid(documents.data_bucket(BUCKET, KEYS["content"], []))["DenyUndeclaredClass"]
+        assert nothing["NotResource"] == BUCKET
 
     @pytest.mark.parametrize("name", ["bucket-data", "bucket-logs"])
     def test_transport_is_refused_for_bucket_and_objects(self, name: str) -> None:
