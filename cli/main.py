@@ -21,7 +21,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from cli.errors import CANNOT_TELL, DRIFT, INTERRUPTED, UserError
 from cli.home import PROJECT, STACK, Home, default_home
@@ -207,6 +206,8 @@ def main() -> None:
     """Run the command; a person's mistake ends as one message, never as a stack trace."""
     # A terminated command tidies up as an interrupted one does: no orphan, nothing half torn down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a closed terminal; `nohup` has it ignored
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     from local.engine.errors import EngineError  # noqa: PLC0415 - pulumi is slow to import
 
     try:
@@ -243,15 +244,14 @@ def _working(what: str) -> Iterator[Callable[[str], None]]:
 
 
 def _print_status(status: dict[str, Any]) -> None:
-    table = Table(box=None, show_header=False)
-    table.add_row("running", "yes" if status["running"] else "no: `parley local up` starts it")
+    lines = {"running": "yes" if status["running"] else "no: `parley local up` starts it"}
     for name in ("home", "aws_endpoint", "aws_region", "twilio_endpoint", "twilio_account_sid", "gateway_url"):
-        if status[name]:
-            table.add_row(name.replace("_", " "), str(status[name]))
-    for name, value in status["outputs"].items():
-        if isinstance(value, str):
-            table.add_row(name, value)
-    out.print(table)
+        lines[name.replace("_", " ")] = status[name]
+    lines |= {name: value for name, value in status["outputs"].items() if isinstance(value, str)}
+    for name, value in lines.items():
+        if value:
+            # Never cut: these are copied, and read by scripts that did not ask for JSON.
+            out.print(f"{name:<20} {value}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _local_outputs() -> tuple[dict[str, Any], dict[str, str]]:
