@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -121,6 +125,23 @@ class Home:
         except (OSError, ValueError, KeyError, TypeError, StopIteration):
             return {}
         return found
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other commands away from this home. Raises UserError while another one is at work in it.
+
+        The lock lies outside the home, because the home itself may be wiped and made again meanwhile.
+        """
+        digest = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
+        with (Path(tempfile.gettempdir()) / f"parley-{os.getuid()}-{digest}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"another `parley` command is at work in {self.path}: wait until it has ended, "
+                    "or use another folder (PARLEY_HOME)"
+                ) from None
+            yield
 
     def make(self) -> None:
         """Make the folder. Raises UserError where it cannot be."""

@@ -62,10 +62,11 @@ def local_up(
     from cli.stack import status  # noqa: PLC0415 - keeps `--help` quick
 
     stack = _local_stack()
-    with _working("starting the local cloud"):
-        stack.start_cloud(port)
-    with _working("deploying") as update:
-        result = stack.deploy(resource_news(update, "deploying"))
+    with stack.home.alone():
+        with _working("starting the local cloud"):
+            stack.start_cloud(port)
+        with _working("deploying") as update:
+            result = stack.deploy(resource_news(update, "deploying"))
     if as_json:
         print(json.dumps(status(stack.home), indent=2))
         return
@@ -83,7 +84,8 @@ def local_down(
     if not destroy:
         from cli.stack import stop_cloud  # noqa: PLC0415 - keeps `--help` quick
 
-        stopped = stop_cloud(home, err.print)
+        with home.alone():
+            stopped = stop_cloud(home, err.print)
         out.print("stopped; `parley local up` goes on from here" if stopped else "nothing was running")
         return
     if not home.path.exists():
@@ -92,11 +94,12 @@ def local_down(
     from cli.progress import resource_news  # noqa: PLC0415 - keeps `--help` quick
 
     stack = _local_stack()
-    if home.stack_file.exists():
-        with _working("destroying") as update:
-            stack.start_cloud()
-            stack.workspace(resource_news(update, "destroying")).destroy()
-    stack.wipe()
+    with home.alone():
+        if home.stack_file.exists():
+            with _working("destroying") as update:
+                stack.start_cloud()
+                stack.workspace(resource_news(update, "destroying")).destroy()
+        stack.wipe()
     out.print("destroyed")
 
 
@@ -129,18 +132,19 @@ def demo(
     stack = _local_stack()
     story = Story(stack, out)
     story.done("get the Pulumi engine", time.monotonic() - began)
-    stack.wipe()
-    home.make()
-    home.demo_marker.touch()
-    finished = False
-    try:
-        path = story.run(keep)
-        finished = True
-    finally:
-        if not (keep and finished):
-            kept_report = _keep_reports(home)
-            stack.wipe()
-            _put_back(home, kept_report)
+    with home.alone():
+        stack.wipe()
+        home.make()
+        home.demo_marker.touch()
+        finished = False
+        try:
+            path = story.run(keep)
+            finished = True
+        finally:
+            if not (keep and finished):
+                kept_report = _keep_reports(home)
+                stack.wipe()
+                _put_back(home, kept_report)
     out.print(f"report: {path}")
     if keep:
         out.print("left up: `parley local status` shows it, `parley local down --destroy` removes it")

@@ -88,6 +88,15 @@ class TestHome:
         code, _, said = run(monkeypatch, capsys, "demo")
         assert (code, "PARLEY_HOME=" in said, home.stack_file.exists()) == (1, True, True)
 
+    def test_second_command_waits_its_turn(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """While one command is at work in a home, another is told so and touches nothing; afterwards it may."""
+        with home.alone():
+            code, _, said = run(monkeypatch, capsys, "local", "down")
+            assert (code, "at work in" in said) == (1, True)
+        assert run(monkeypatch, capsys, "local", "down")[0] == 0
+
     def test_stale_cloud_is_not_running(self, home: Home) -> None:
         """Addresses of a process that is gone, or that is another program, are no running cloud."""
         home.path.mkdir()
