@@ -10,6 +10,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from local.engine.bound import bound
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -21,10 +23,13 @@ def own_group(command: Sequence[str | os.PathLike[str]], **options: Any) -> Iter
     """Run a command in a process group that ends with the block, however the block ends.
 
     Within the block SIGTERM raises SystemExit, as SIGINT raises KeyboardInterrupt, so that the group is ended before
-    this process is. `options` are those of `subprocess.Popen`; streams are text.
+    this process is; where this process is killed, Linux sends SIGTERM to the command. `options` are those of
+    `subprocess.Popen`; streams are text.
     """
     with _terminate_by_exception():
-        child = subprocess.Popen(command, start_new_session=True, text=True, errors="replace", **options)
+        child = subprocess.Popen(
+            bound(command, signal.SIGTERM), start_new_session=True, text=True, errors="replace", **options
+        )
         try:
             yield child
         finally:

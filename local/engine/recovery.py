@@ -6,8 +6,11 @@ and `.pulumi/stacks/PROJECT/STACK.json`.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import socket
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,10 +18,18 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from local.engine.errors import EngineError
+from local.engine.progress import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from local.engine.progress import Report
+
+# In an engine's environment: the process that started it, so that it can be told whether that is still there.
+OWNER = "PARLEY_ENGINE_OWNER"
+_ORPHAN_SECONDS = 20.0
+_POLL_SECONDS = 0.05
 
 # The input that is also the provider's ID, for types whose objects have a name of their own.
 _NAMED_BY = {
@@ -58,10 +69,11 @@ def identify(pending: PendingCreate) -> str | None:
         return None
 
 
-def free_lock(state: Path, project: str, stack: str) -> str | None:
+def free_lock(state: Path, project: str, stack: str, report: Report = silent) -> str | None:
     """Remove the locks of processes that are gone; returns a message if there were any.
 
-    Raises EngineError if a living process, or one of another machine, holds the stack.
+    An engine that outlives the command that ran it is waited for, and interrupted if it does not end by itself;
+    `report` hears of that. Raises EngineError if another living process, or one of another machine, holds the stack.
     """
     freed: list[str] = []
     for lock in sorted((state / ".pulumi" / "locks" / "organization" / project / stack).glob("*.json")):
@@ -72,14 +84,18 @@ def free_lock(state: Path, project: str, stack: str) -> str | None:
             continue
         except (ValueError, KeyError, TypeError):
             pid, host, since = 0, socket.gethostname(), ""
-        if host != socket.gethostname() or _alive(pid, since):
+        here = host == socket.gethostname()
+        if here and _is_orphan(pid, state):
+            _end_orphan(pid, since, report)
+        if not here or _alive(pid, since):
             raise EngineError(
                 f"The stack {stack} is in use: process {pid} on {host} has held it since {since or 'an unknown time'}. "
                 f"Wait for it or end it (`kill -INT {pid}`). If it is gone, remove {lock}."
             )
+        if lock.exists():  # an engine that ended in order has taken it away
+            freed.append(str(pid))
         for file in (lock, lock.with_name(f"{lock.name}.attrs")):
             file.unlink(missing_ok=True)
-        freed.append(str(pid))
     if not freed:
         return None
     return f"The last operation on the stack {stack} was killed (process {', '.join(freed)}); its lock is removed."
@@ -151,3 +167,34 @@ def _alive(pid: int, since: str) -> bool:
         return process.create_time() <= datetime.fromisoformat(since).timestamp() + 1
     except (psutil.NoSuchProcess, ValueError):
         return False
+
+
+def _is_orphan(pid: int, state: Path) -> bool:
+    """Whether a process is an engine of this very state folder, and the command that started it is gone."""
+    try:
+        process = psutil.Process(pid)
+        told = process.environ()
+        parent = str(process.ppid())
+    except (psutil.Error, OSError):
+        return False
+    return told.get("PULUMI_BACKEND_URL") == state.as_uri() and told.get(OWNER, parent) != parent
+
+
+def _end_orphan(pid: int, since: str, report: Report) -> None:
+    """Wait for an engine that has lost its command; if it does not end by itself in time, interrupt it."""
+    report(Progress(f"The command that ran the last operation is gone; waiting for its engine (process {pid}) to end."))
+    if not _ends(pid, since):
+        report(Progress(f"It does not end by itself: interrupting process {pid}."))
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).send_signal(signal.SIGINT)
+        _ends(pid, since)
+
+
+def _ends(pid: int, since: str) -> bool:
+    """Wait for the end of a process of someone else's, within a bound; returns whether it came."""
+    deadline = time.monotonic() + _ORPHAN_SECONDS
+    while alive := _alive(pid, since):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_POLL_SECONDS)
+    return not alive

@@ -24,10 +24,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import yaml
 
+from local.engine.bound import bound
 from local.engine.errors import EngineError, EngineInterruptedError
 from local.engine.events import Recorder, clean_output
 from local.engine.progress import Progress, silent
-from local.engine.recovery import adopted, free_lock, identify, mend, pending_creates
+from local.engine.recovery import OWNER, adopted, free_lock, identify, mend, pending_creates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -189,7 +190,7 @@ class Workspace:
         told by its name is written into the state, and a refresh of just these then reads them or finds them gone.
         """
         name = self._project_name()
-        if message := free_lock(self.state, name, self.stack):
+        if message := free_lock(self.state, name, self.stack, self._report):
             self._report(Progress(message))
             if message := mend(self.state, name, self.stack):
                 self._report(Progress(message))
@@ -264,10 +265,11 @@ class Workspace:
 
         Of its own, so that it hears an interrupt once, from here: its plugins then end in order and the state is saved.
         """
+        interrupts: list[int] = []
         with (
             tempfile.TemporaryFile(dir=self.home) as output,
-            self._started(arguments, output) as child,
-            _passing_on(child) as interrupts,
+            self._started(arguments, output, interrupts) as child,
+            _passing_on(child, interrupts),
         ):
             while True:
                 try:
@@ -281,10 +283,16 @@ class Workspace:
             return child.returncode, output.read().decode("utf-8", "replace"), bool(interrupts)
 
     @contextlib.contextmanager
-    def _started(self, arguments: Sequence[str], output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-        """Start the engine; if the block is left while it runs, interrupt it and wait."""
+    def _started(
+        self, arguments: Sequence[str], output: IO[bytes], interrupts: Sequence[int]
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Start the engine; if the block is left while it runs, interrupt it, unless that was done, and wait.
+
+        Where this process is killed in the block, Linux interrupts the engine.
+        """
+        command = [str(self.engine.executable), *arguments, "--non-interactive", "--color", "never"]
         child = subprocess.Popen(
-            [self.engine.executable, *arguments, "--non-interactive", "--color", "never"],
+            bound(command, signal.SIGINT),
             cwd=self.project,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -296,7 +304,8 @@ class Workspace:
             yield child
         finally:
             if child.poll() is None:
-                child.send_signal(signal.SIGINT)
+                if not interrupts:
+                    child.send_signal(signal.SIGINT)
                 try:
                     child.wait(_GRACE_SECONDS)
                 except subprocess.TimeoutExpired:
@@ -325,6 +334,7 @@ class Workspace:
             "PULUMI_HOME": str(self.home / "pulumi"),
             "PULUMI_BACKEND_URL": self.state.as_uri(),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase),
+            OWNER: str(os.getpid()),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DEBUG_COMMANDS": "true",  # --event-log is listed among these
         }
@@ -361,23 +371,28 @@ class Workspace:
 
 
 @contextlib.contextmanager
-def _passing_on(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Pass SIGINT and SIGTERM on to the engine as SIGINT instead of ending here; yields those passed on so far.
+def _passing_on(child: subprocess.Popen[bytes], passed: list[int]) -> Iterator[None]:
+    """Pass SIGINT, SIGTERM and SIGHUP on to the engine as SIGINT instead of ending here; `passed` notes them.
 
-    A second one makes the engine end at once. Only the main thread may set handlers; in another nothing is passed on.
+    A second one makes the engine end at once, but for SIGHUP: kernel and shell may each send one for the same terminal.
+    Only the main thread may set handlers; in another nothing is passed on.
     """
-    passed: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield passed
+        yield
         return
 
     def pass_on(number: int, _: object) -> None:
+        if number == signal.SIGHUP and passed:
+            return
         passed.append(number)
         child.send_signal(signal.SIGINT)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup`
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, pass_on) for number in numbers}
     try:
-        yield passed
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from local.engine import recovery
 from local.engine.errors import EngineError
 from local.engine.events import Step
 from local.engine.find import LANGUAGE_HOST, Engine
@@ -99,6 +100,26 @@ class Shop:
         when = since or datetime.now(UTC).isoformat()
         lock.write_text(json.dumps({"pid": pid, "username": "x", "hostname": host, "timestamp": when}))
         return lock
+
+    def driver(self) -> subprocess.Popen[str]:
+        """Start a command that deploys the shop, tells what goes wrong and exits with that code."""
+        script = (
+            "import signal, sys\nfrom pathlib import Path\nfrom local.engine.find import Engine\n"
+            "from local.engine.errors import EngineError\nfrom local.engine.workspace import Workspace\n"
+            "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+            f"engine = Engine(Path({str(self.engine.executable)!r}), '0.0.0', 'path', Path({str(LANGUAGE_HOST)!r}))\n"
+            f"w = Workspace(engine, Path({str(self.home)!r}), Path({str(self.project)!r}), 'local', {{}}, "
+            f"Path({str(self.workspace.config_file)!r}))\n"
+            "try:\n    w.up()\nexcept EngineError as error:\n    print(error)\n    sys.exit(error.exit_code)\n"
+        )
+        return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+
+    def holder(self, owner: str | None, backend: str = "") -> subprocess.Popen[bytes]:
+        """Start a process that could be this home's engine, started by `owner`."""
+        environment = {**os.environ, "PULUMI_BACKEND_URL": backend or self.workspace.state.as_uri()}
+        if owner is not None:
+            environment[recovery.OWNER] = owner
+        return subprocess.Popen(["sleep", "600"], env=environment)
 
 
 @pytest.fixture
@@ -280,7 +301,7 @@ class TestRecovery:
         assert ("create one", False) not in shop.steps
         assert not [warning for warning in result.warnings if "pending" in warning]
         assert f"(process {engine.pid})" in shop.news[0]
-        assert "depot:index:Item one" in shop.news[1]
+        assert "depot:index:Item one" in shop.news[-1]  # between them may be that a write was cut off
         assert {file.name for file in shop.items.iterdir()} == {"one", "two", "three"}
         assert not shop.workspace.up().changed
 
@@ -300,21 +321,14 @@ class TestRecovery:
         shop.workspace.up()
         assert (shop.items / "one").read_text() == "hello"
 
-    def test_interrupt_is_passed_on(self, shop: Shop) -> None:
-        """An interrupted `up` lets what is under way end, keeps it in the state, and says how to go on."""
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_interrupt_is_passed_on(self, shop: Shop, number: signal.Signals) -> None:
+        """An `up` that is interrupted, or loses its terminal, lets what is under way end and says how to go on."""
         gate = shop.gate()
-        script = (
-            "import sys\nfrom pathlib import Path\nfrom local.engine.find import Engine\n"
-            "from local.engine.errors import EngineError\nfrom local.engine.workspace import Workspace\n"
-            f"engine = Engine(Path({str(shop.engine.executable)!r}), '0.0.0', 'path', Path({str(LANGUAGE_HOST)!r}))\n"
-            f"w = Workspace(engine, Path({str(shop.home)!r}), Path({str(shop.project)!r}), 'local', {{}}, "
-            f"Path({str(shop.workspace.config_file)!r}))\n"
-            "try:\n    w.up()\nexcept EngineError as error:\n    print(error)\n    sys.exit(error.exit_code)\n"
-        )
-        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as command:
+        with shop.driver() as command:
             (gate / "made").read_text()
             family = psutil.Process(command.pid).children(recursive=True)
-            command.send_signal(signal.SIGINT)
+            command.send_signal(number)
             (gate / "go").write_text("go")
             told, _ = command.communicate(timeout=30)
         assert command.returncode == 130
@@ -324,6 +338,50 @@ class TestRecovery:
         shop.workspace.up()
         assert shop.news == []
         assert not shop.workspace.up().changed
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+    def test_killed_command_takes_its_engine_with_it(self, shop: Shop) -> None:
+        """After `kill -9` of the command its engine ends in order; the next `up` waits for that and goes on."""
+        gate = shop.gate()
+        with shop.driver() as command:
+            (gate / "made").read_text()
+            family = psutil.Process(command.pid).children(recursive=True)
+            command.kill()
+        (engine,) = (one for one in family if one.name() == "pulumi")
+
+        def hear(news: Progress) -> None:
+            shop.hear(news)
+            (gate / "go").write_text("go")  # until then its engine holds the stack
+
+        shop.workspace._report = hear
+        shop.workspace.up()
+        assert shop.news == [
+            f"The command that ran the last operation is gone; waiting for its engine (process {engine.pid}) to end."
+        ]
+        _, alive = psutil.wait_procs(family, timeout=10)
+        assert alive == []
+        assert not shop.workspace.up().changed
+
+    def test_orphan_that_does_not_end_is_interrupted(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An engine of this home whose command is gone is interrupted after a while, and the next operation goes on."""
+        monkeypatch.setattr(recovery, "_ORPHAN_SECONDS", 0.2)
+        with shop.holder(owner="gone") as holder:
+            lock = shop.lock(holder.pid, socket.gethostname())
+            shop.workspace.destroy()
+            assert holder.wait(10) == -signal.SIGINT
+        assert not lock.exists()
+        assert f"interrupting process {holder.pid}" in shop.news[1]
+
+    @pytest.mark.parametrize(("owner", "backend"), [(str(os.getpid()), ""), ("gone", "file:///elsewhere"), (None, "")])
+    def test_engine_that_is_no_orphan_is_left_alone(self, shop: Shop, owner: str | None, backend: str) -> None:
+        """An engine whose command lives, of another home, or that someone started by hand is named and not touched."""
+        with shop.holder(owner, backend) as holder:
+            shop.lock(holder.pid, socket.gethostname())
+            with pytest.raises(EngineError, match=rf"in use: process {holder.pid} .*kill -INT {holder.pid}"):
+                shop.workspace.up()
+            assert holder.poll() is None
+            holder.kill()
+        assert shop.news == []
 
     def test_lock_of_a_living_process_is_respected(self, shop: Shop) -> None:
         """A stack that another process works on is not touched; the message names that process."""
