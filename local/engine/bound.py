@@ -2,6 +2,8 @@
 
 `kill -9` leaves nobody to tell the children. Linux can: prctl(PR_SET_PDEATHSIG), which holds beyond `exec` and sends
 its signal when the *thread* that started the child ends. So that thread has to wait for the child, as all of ours do.
+Of a process with several threads it may come twice, as the child is handed from the one to the next: an engine then
+ends at once, as from a second Ctrl-C, and the next operation looks for what it was making.
 
 This file is also what runs in the child first (`python bound.py PID SIGNAL COMMAND…`) and then becomes the command: a
 `preexec_fn` would run Python between fork and exec, which may lock up where there are threads.
