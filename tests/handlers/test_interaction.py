@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from typing import Any
 
-from tests.handlers.world import ANA, BEN, World, lines
+import pytest
+from parley import runtime
+
+from tests.handlers.world import ANA, BEN, World, lines, problem_of
 
 EVENT = "interaction"
 
@@ -50,3 +54,43 @@ def test_stop_word_that_slipped_through_is_still_a_withdrawal(world: World) -> N
         interactionData='{"body": "OPTOUT"}',
     )
     assert world.status_at_twilio(session.sid) == "closed"
+
+
+def test_voice_callback_with_blank_data(world: World) -> None:
+    """A call's callback, whose interactionData is blank, is logged."""
+    answer = world.webhook(EVENT, interactionData="", interactionType="Voice", inboundResourceStatus="completed")
+    assert answer["statusCode"] == 204
+    assert world.rows("INTERACTION#")[0]["kind"]["S"] == "voice"
+
+
+def test_callback_without_optional_fields(world: World) -> None:
+    """A callback of a text that the API sent has no inbound side, and is logged."""
+    drop = ("inboundParticipantSid", "inboundResourceSid", "inboundResourceStatus")
+    assert world.webhook(EVENT, drop=drop)["statusCode"] == 204
+
+
+def test_secret_missing_is_told(world: World) -> None:
+    """Without the secret the answer is 503 with a problem."""
+    world.secretsmanager.delete_secret(SecretId=world.secret, ForceDeleteWithoutRecovery=True)
+    runtime.reset()
+    assert problem_of(world.webhook(EVENT)) == (503, "unavailable")
+
+
+@pytest.mark.parametrize("changes", [{}, {"inboundParticipantSid": "KP" + "0" * 32}, {"drop": ("inboundResourceSid",)}])
+def test_of_nobody_known_changes_nothing(world: World, changes: dict[str, Any]) -> None:
+    """A stop word that belongs to nobody known, or to no message, is only logged."""
+    session = world.conversation()["session"] if changes else "KC" + "0" * 32
+    fields = {"interactionSessionSid": session, "interactionData": json.dumps({"body": "REVOKE"}), **changes}
+    assert world.webhook(EVENT, **fields)["statusCode"] == 204
+    assert len(world.rows("EVENT#")) == (2 if changes else 0)
+
+
+def test_real_conversation_is_logged(world: World) -> None:
+    """A text through Twilio's own order of events passes, is logged, and shows nobody's number in the table."""
+    session = world.conversation()
+    outcome = world.text(ANA, session["participants"][0]["masked_number"], "I am at the corner")
+    assert outcome.connected
+    assert world.received(BEN) == ["I am at the corner"]
+    rows = world.rows()
+    assert {row["inbound_resource"]["S"] for row in rows if row["sk"]["S"].startswith("INTERACTION#")} == {outcome.sid}
+    assert not any(number in json.dumps(rows) for number in (ANA, BEN, "corner"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 import pytest
+from parley.core.consent import State
 
-from tests.handlers.world import ANA, BEN, JAPAN, POOL, SECOND_TOKEN, STRANGER, World, lines
+from tests.handlers.world import ANA, BEN, JAPAN, POOL, SECOND_TOKEN, STRANGER, Answer, World, lines
 
 CALL, TEXT = "out-of-session-call", "out-of-session-text"
 VERBS_THAT_CONNECT = {"Dial", "Redirect", "Enqueue", "Refer", "Connect", "Start"}
@@ -94,3 +95,48 @@ def test_emulated_stranger_reaches_nobody(world: World) -> None:
     world.text(STRANGER, POOL[0], "Who is there?")
     assert not outcome.connected
     assert (world.received(ANA), world.received(BEN)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("number", "locale"), [(JAPAN, "ja-JP"), ("+491711234567", "de-DE"), ("+34911234567", "es-ES")]
+)
+def test_language_follows_the_number(world: World, number: str, locale: str) -> None:
+    """People are addressed in the language of their number's country."""
+    assert spoken(world.webhook(CALL, From=number))[0] == locale
+
+
+@pytest.mark.parametrize("state", ["withdrawn", "refused"])
+def test_who_refused_gets_no_text(world: World, state: str) -> None:
+    """Who said no hears so on a call, and gets no text at all."""
+    world.consent(STRANGER, state)
+    assert twiml(world.webhook(TEXT)) == []
+    assert "refused contact" in spoken(world.webhook(CALL))[1]
+
+
+def test_stop_word_of_a_stranger_is_kept(world: World) -> None:
+    """Somebody whom the ledger does not know can say no too."""
+    world.webhook(TEXT, Body="REVOKE")
+    standings = world.ledger.standings_of(world.identities.party(STRANGER))
+    assert {one.state for one in standings} == {State.WITHDRAWN}
+
+
+def test_lost_stop_word_shows(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """A stop word that could not be recorded is not confirmed, and is logged as an error."""
+    world.break_ledger()
+    capsys.readouterr()
+    assert world.webhook(TEXT, Body="REVOKE")["statusCode"] == 503
+    assert lines(capsys)[-1]["level"] == "ERROR"
+
+
+def spoken(answer: Answer) -> tuple[str, str]:
+    """Return the locale and the words that an answer speaks, after which the call ends."""
+    say, hangup = twiml(answer)
+    assert (say.tag, hangup.tag) == ("Say", "Hangup")
+    return say.attrib["language"], say.text or ""
+
+
+def twiml(answer: Answer) -> list[ET.Element]:
+    """Return the verbs of an answer, which must be TwiML."""
+    assert answer["statusCode"] == 200
+    assert answer["headers"]["content-type"] == "application/xml"
+    return list(ET.fromstring(answer["body"]))

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
-from parley.handlers.reconcile import ReconcileIncompleteError
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from tests.handlers.world import ANA, BEN, POOL, World, body, lines
+import pytest
+from parley import runtime
+from parley.adapters.twilio import TwilioCarrier
+from parley.core.sessions import Status
+from parley.handlers import reconcile
+from parley.handlers.reconcile import ReconcileIncompleteError
+from parley.ports import CarrierError, Message
+
+from tests.handlers.world import ANA, BEN, POOL, STRANGER, World, body, lines
 
 
 def masked(world: World, party: str) -> tuple[str, str]:
@@ -115,3 +124,100 @@ def test_late_close_does_not_lengthen_a_rows_life(world: World) -> None:
     world.reconcile()
     (row,) = [row for row in world.rows("SESSION") if row["sk"]["S"] == "SESSION"]
     assert int(row["expires_at"]["N"]) <= closes_at + 30 * 86_400
+
+
+def test_stop_closes_every_session_of_the_person(world: World) -> None:
+    """One STOP ends all of the person's sessions on every number, and nobody else's."""
+    first, number = masked(world, ANA)
+    world.consent(STRANGER)
+    pairs = [(ANA, STRANGER), (BEN, STRANGER)]
+    second, third = (body(world.open(participants=[{"identifier": who} for who in pair]))["session"] for pair in pairs)
+    world.text(ANA, number, "STOP")
+    world.reconcile()
+    states = [world.status_at_twilio(sid) for sid in (first, second, third)]
+    assert states == ["closed", "closed", "open"]
+
+
+def test_unreadable_word_is_a_withdrawal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A swallowed message whose text cannot be read any more counts as a no, and no text is kept."""
+    _, number = masked(world, ANA)
+    world.text(ANA, number, "STOP")
+    _answer_message(monkeypatch, sender=ANA, body="redacted words")
+    assert world.reconcile()["withdrawn"] == 1
+    assert "redacted" not in json.dumps(world.rows())
+
+
+@pytest.mark.parametrize("changes", [{"sender": "73737"}, {"inbound": False}, None])
+def test_message_of_nobody_is_passed_over(
+    world: World, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any] | None
+) -> None:
+    """A message without a person behind it, or one that is gone, does not hold up the others."""
+    _, number = masked(world, ANA)
+    world.text(ANA, number, "STOP")
+    with monkeypatch.context() as patched:
+        _answer_message(patched, **({} if changes is None else {"sender": ANA, **changes}))
+        assert "withdrawn" not in world.reconcile()
+    assert "withdrawn" not in world.reconcile()
+
+
+def test_work_of_a_run_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is out of time leaves the rest to the next one."""
+    _, number = masked(world, ANA)
+    world.text(ANA, number, "STOP")
+    with monkeypatch.context() as slow:
+        slow.setattr(reconcile, "ALERTS_SECONDS", -1.0)
+        with pytest.raises(ReconcileIncompleteError):
+            world.reconcile()
+    assert world.reconcile()["withdrawn"] == 1
+
+
+def test_list_that_never_ends_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that is too long however short the stretch of time ends the search, and the run says so."""
+    monkeypatch.setattr(TwilioCarrier, "alerts", lambda *_: ([], False))
+    with pytest.raises(ReconcileIncompleteError):
+        world.reconcile()
+
+
+def test_sweep_goes_on_where_it_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that is out of time goes on in the next run until every session was seen."""
+    world.conversation()
+    world.open()
+    people = [f"+12125550{number}" for number in range(150, 162)]
+    for who in people:
+        world.consent(who)
+    for first, second in zip(people[::2], people[1::2], strict=True):
+        assert world.open(participants=[{"identifier": first}, {"identifier": second}])["statusCode"] == 201
+    monkeypatch.setattr(reconcile, "SESSIONS_LIMIT", 1)
+    monkeypatch.setattr(reconcile, "TOTAL_SECONDS", -1.0)
+    seen, runs = world.reconcile()["checked"], 1
+    while world.ledger.load_cursor(reconcile.SWEEP):
+        seen, runs = seen + world.reconcile()["checked"], runs + 1
+    assert seen == 8
+    assert runs > 1
+
+
+def test_sweep_runs_though_the_alerts_fail(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the alerts out of reach the sessions are swept all the same, and the run fails."""
+    sid, _ = masked(world, ANA)
+    world.clock.advance(3601)
+    monkeypatch.setattr(TwilioCarrier, "alerts", _unreachable)
+    with pytest.raises(ReconcileIncompleteError):
+        world.reconcile()
+    assert world.session(sid).status is Status.CLOSED
+    assert [line["complete"] for line in lines(capsys) if line["event"] == "reconciled"] == [False]
+
+
+def _unreachable(*_arguments: object, **_more: object) -> None:
+    raise CarrierError("anything", 503)
+
+
+def _answer_message(patch: pytest.MonkeyPatch, **fields: Any) -> None:
+    def message(_carrier: TwilioCarrier, sid: str) -> Message | None:
+        if not fields:
+            return None
+        sent_at = datetime.fromtimestamp(runtime.clock().now().timestamp(), UTC) - timedelta(seconds=1)
+        return Message(**{"sid": sid, "body": "STOP", "inbound": True, "sent_at": sent_at, **fields})
+
+    patch.setattr(TwilioCarrier, "message", message)

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 from parley import runtime
-from parley.ports import ConsentChangedError
+from parley.adapters.dynamodb import DynamoLedger
+from parley.adapters.twilio import TwilioCarrier
+from parley.core.sessions import Session, Status
+from parley.ports import CarrierError, ConsentChangedError, LedgerError
 
-from tests.handlers.world import ANA, BEN, STRANGER, World, body, problem_of
+from tests.handlers.world import ANA, BEN, DAY, KEEP_DAYS, POOL, STRANGER, World, body, lines, problem_of
 
 
 def test_opens_with_everybodys_consent(world: World) -> None:
@@ -133,3 +136,163 @@ def test_twilio_that_is_down_opens_nothing(world: World) -> None:
     world.emulator.faults.add({"on": "rest", "mode": "error", "match": "POST proxy.*/Sessions$"})
     assert world.open()["statusCode"] == 503
     assert world.rows("SESSION#") == []
+
+
+def test_time_to_live_is_explicit_at_twilio(world: World) -> None:
+    """Twilio gets both the longest silence and the end itself, so no default of its own decides."""
+    world.consent(ANA)
+    world.consent(BEN)
+    sid = body(world.open(ttl=600, mode="message-only", unique_name="ride-7"))["session"]
+    made = world.twilio.proxy.v1.services(world.service_sid).sessions(sid).fetch()
+    assert (made.ttl, made.mode, made.unique_name) == (600, "message-only", "ride-7")
+    assert made.date_expiry is not None
+
+
+def test_session_ends_with_the_consent(world: World) -> None:
+    """A session never outlives the first consent that it rests on; one that runs out at once is no ground."""
+    world.consent(ANA)
+    world.consent(BEN)
+    world.clock.advance(365 * DAY - 600)
+    answer = world.open()
+    session = world.session(body(answer)["session"])
+    assert (session.closes_at - session.opened_at).total_seconds() < 601
+    world.clock.advance(560)
+    assert body(world.open())["missing"][0]["state"] == "expired"
+
+
+def test_refusal_is_told_by_its_code(world: World) -> None:
+    """Any other refusal is told by Twilio's code, without Twilio's words."""
+    world.consent(ANA)
+    world.consent(BEN)
+    world.open(unique_name="ride-7")
+    answer = world.open(unique_name="ride-7")
+    assert problem_of(answer) == (409, "carrier-refused")
+    assert body(answer)["code"] == 80603
+
+
+def test_session_that_cannot_be_written_down_is_closed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that Twilio opened and the ledger lost is closed at Twilio again."""
+
+    def lost(*_arguments: object) -> None:
+        raise LedgerError
+
+    world.consent(ANA)
+    world.consent(BEN)
+    monkeypatch.setattr(DynamoLedger, "open_session", lost)
+    assert problem_of(world.open()) == (503, "unavailable")
+    assert open_at_twilio(world) == []
+
+
+def test_session_that_escapes_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A session that could neither be written down nor closed is logged as an orphan, and the gate refuses it."""
+
+    def lost(*_arguments: object) -> None:
+        raise LedgerError
+
+    def down(*_arguments: object) -> None:
+        raise CarrierError("close-session")
+
+    world.consent(ANA)
+    world.consent(BEN)
+    monkeypatch.setattr(DynamoLedger, "open_session", lost)
+    monkeypatch.setattr(TwilioCarrier, "close_session", down)
+    world.open()
+    (orphan,) = open_at_twilio(world)
+    assert ("session-orphaned", orphan) in [(line["event"], line.get("session")) for line in lines(capsys)]
+    assert not world.text(ANA, POOL[0], "hello").connected
+
+
+def test_withdrawal_while_writing_wins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who withdraws between the last look and the write is not connected: the write has a condition."""
+    world.consent(ANA)
+    world.consent(BEN)
+    write = DynamoLedger.open_session
+    said: list[str] = []
+
+    def withdrawn_meanwhile(ledger: DynamoLedger, session: Session, standings: Any) -> None:
+        if not said:
+            said.append("no")
+            world.consent(BEN, "withdrawn")
+        write(ledger, session, standings)
+
+    monkeypatch.setattr(DynamoLedger, "open_session", withdrawn_meanwhile)
+    assert problem_of(world.open()) == (409, "consent-missing")
+    assert open_at_twilio(world) == []
+    assert world.rows("SESSION") == []
+
+
+def test_renewal_while_writing_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consent that is given anew meanwhile changes the ground; it is read again and the session opens."""
+    world.consent(ANA)
+    world.consent(BEN)
+    write = DynamoLedger.open_session
+    said: list[str] = []
+
+    def renewed_meanwhile(ledger: DynamoLedger, session: Session, standings: Any) -> None:
+        if not said:
+            said.append("yes")
+            world.consent(BEN)
+        write(ledger, session, standings)
+
+    monkeypatch.setattr(DynamoLedger, "open_session", renewed_meanwhile)
+    assert world.open()["statusCode"] == 201
+
+
+def test_shows_why_a_session_ended(world: World) -> None:
+    """A closed session is shown with the reason, the moment, and whose consent is missing."""
+    sid = world.conversation()["session"]
+    world.consent(ANA, "withdrawn")
+    shown = body(world.get("sessions-get", sid))
+    assert (shown["status"], shown["closed_reason"]) == ("closed", "manage-withdrawn")
+    assert shown["closed_at"]
+    assert [one["state"] for one in shown["missing"]] == ["withdrawn"]
+
+
+def test_shows_an_expired_session_as_closed(world: World) -> None:
+    """A session whose time is over is closed, whether or not somebody noticed yet."""
+    sid = world.conversation()["session"]
+    world.clock.advance(3600)
+    shown = body(world.get("sessions-get", sid))
+    assert (shown["status"], shown["closed_reason"]) == ("closed", "expired")
+
+
+def test_closing_that_fails_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Twilio down the session stays open in the ledger, and the answer says so."""
+
+    def down(*_arguments: object, **_more: object) -> None:
+        raise CarrierError("close-session", 503)
+
+    sid = world.conversation()["session"]
+    monkeypatch.setattr(TwilioCarrier, "close_session", down)
+    assert problem_of(world.get("sessions-delete", sid)) == (503, "unavailable")
+    assert world.session(sid).status is Status.OPEN
+
+
+def test_rows_leave_in_time(world: World) -> None:
+    """A session's rows count their days from its end, at the latest the one planned."""
+    sid = world.conversation()["session"]
+    keep = KEEP_DAYS["session-map"] * DAY
+    ends = {int(row["expires_at"]["N"]) - int(world.clock.now()) for row in world.rows("SESSION")}
+    assert all(end == pytest.approx(3600 + keep, abs=5) for end in ends)
+    world.get("sessions-delete", sid)
+    (row,) = [row for row in world.rows("SESSION") if row["sk"]["S"] == "SESSION"]
+    assert int(row["expires_at"]["N"]) - int(world.clock.now()) == pytest.approx(keep, abs=5)
+    assert "open_shard" not in row
+
+
+def test_closed_session_is_none_of_a_persons(world: World) -> None:
+    """Only open sessions are found by person."""
+    sid = world.conversation()["session"]
+    party = world.identities.party(ANA)
+    assert [one.sid for one in world.ledger.open_sessions_of(party)] == [sid]
+    world.get("sessions-delete", sid)
+    assert world.ledger.open_sessions_of(party) == []
+    assert world.ledger.open_sessions_of(world.identities.party(STRANGER)) == []
+
+
+def open_at_twilio(world: World) -> list[str]:
+    """Return the SIDs of sessions that would connect somebody at Twilio."""
+    sessions = world.emulator.carrier.state.sessions.values()
+    return [session.sid for session in sessions if session.status != "closed"]

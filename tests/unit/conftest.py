@@ -1,0 +1,8 @@
+"""How the property tests of the core run: on a shared machine, where a deadline would measure the neighbours."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+settings.register_profile("shared-machine", deadline=None, max_examples=50)
+settings.load_profile("shared-machine")
