@@ -91,6 +91,14 @@ class OpenedSession:
     participants: tuple[OpenedParticipant, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FoundSession:
+    """A session that the carrier has open, whoever made it."""
+
+    sid: str
+    created_at: datetime
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Message:
     """A text message at the carrier. `sender` and `body` are plain: never log or keep."""
@@ -184,11 +192,19 @@ class Carrier(Protocol):
     def open_session(
         self, identifiers: Sequence[str], *, unique_name: str | None, ttl: int, closes_at: datetime, mode: str
     ) -> OpenedSession:
-        """Open a masked session between the holders of plain numbers. Nothing is left open if it fails."""
+        """Open a masked session between the holders of plain numbers.
+
+        If it fails, a session whose SID is known is closed again. One whose SID never arrived may be open all the
+        same: `open_sessions` finds it.
+        """
         ...
 
     def close_session(self, sid: str, *, urgent: bool = False) -> None:
         """Close a session. One that is closed or gone is no error. `urgent`: one short attempt."""
+        ...
+
+    def open_sessions(self, since: datetime, limit: int) -> tuple[list[FoundSession], bool]:
+        """Read at most `limit` sessions made since a moment; return the open ones, and whether that was all."""
         ...
 
     def message(self, sid: str) -> Message | None:

@@ -14,7 +14,7 @@ from urllib3.util import Retry, Timeout, make_headers
 
 from parley.adapters.secrets import TwilioCredentials
 from parley.core import moments
-from parley.ports import Alert, CarrierError, Message, OpenedParticipant, OpenedSession
+from parley.ports import Alert, CarrierError, FoundSession, Message, OpenedParticipant, OpenedSession
 
 PROXY = "proxy.twilio.com"
 API = "api.twilio.com"
@@ -25,7 +25,11 @@ URGENT_TIMEOUT = Timeout(connect=1.0, read=2.0)
 """Seconds, for work that stands between a webhook and its answer."""
 
 ALREADY_CLOSED = frozenset({80607})
+OPEN = frozenset({"open", "in-progress"})
 PAGE_SIZE = 1000
+SESSIONS_PAGE_SIZE = 100
+"""The largest pages of the debugger and of Proxy."""
+
 _BACKOFF = 0.1
 _FAULTS = (429, 500, 502, 503, 504)
 
@@ -71,7 +75,8 @@ class TwilioCarrier:
         """Open a masked session between the holders of plain numbers.
 
         The end is given twice: as the time without interaction and as the moment itself, which wins, so that no
-        default of Twilio's ever decides how long people stay connected. Nothing is left open if it fails.
+        default of Twilio's ever decides how long people stay connected. It is also the end of a session that this
+        call opens and cannot close: the SID is only in Twilio's answer, and answers get lost.
         """
         fields = [
             ("Mode", mode),
@@ -116,6 +121,34 @@ class TwilioCarrier:
         except CarrierError as error:
             if error.status != 404 and error.code not in ALREADY_CLOSED:
                 raise
+
+    def open_sessions(self, since: datetime, limit: int) -> tuple[list[FoundSession], bool]:
+        """Read at most `limit` sessions made since a moment; return the open ones, and whether that was all.
+
+        Proxy filters its list neither by status nor by time, so the walk ends at the first session that is too old.
+        That the newest come first holds for Twilio's lists but is promised nowhere: only a list that is seen to
+        descend is cut short, any other is read to its end or to `limit`.
+        """
+        found: list[FoundSession] = []
+        newer: datetime | None = None
+        query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
+        pages = self._pages("list-sessions", PROXY, f"{self._service}/Sessions", query, "sessions")
+        for position, raw in enumerate(pages):
+            if position == limit:
+                return found, False
+            try:
+                session, is_open = (
+                    FoundSession(raw["sid"], moments.from_text(raw["date_created"])),
+                    raw["status"] in OPEN,
+                )
+            except (KeyError, TypeError, ValueError):
+                raise CarrierError("list-sessions") from None
+            if session.created_at >= since:
+                found += [session] if is_open else []
+            elif newer is not None and session.created_at < newer:
+                break
+            newer = session.created_at
+        return found, True
 
     def message(self, sid: str) -> Message | None:
         """Return a message, or None if it was deleted."""
