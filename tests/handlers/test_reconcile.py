@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 from parley import runtime
 from parley.adapters.twilio import TwilioCarrier
+from parley.core import moments
 from parley.core.sessions import Status
 from parley.handlers import reconcile
 from parley.handlers.reconcile import ReconcileIncompleteError
-from parley.ports import CarrierError, Message
+from parley.ports import Alert, CarrierError, Message
 
 from tests.handlers.world import ANA, BEN, POOL, STRANGER, World, body, lines
 
@@ -169,6 +171,34 @@ def test_work_of_a_run_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(ReconcileIncompleteError):
             world.reconcile()
     assert world.reconcile()["withdrawn"] == 1
+
+
+def test_busy_account_never_takes_a_run_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the list is too long for a run its oldest part is taken, and each run begins where the last one ended."""
+    _, number = masked(world, ANA)
+    world.text(ANA, number, "STOP")
+    alerts = TwilioCarrier.alerts
+
+    def long_list(
+        carrier: TwilioCarrier, code: int, since: datetime, until: datetime | None, limit: int
+    ) -> tuple[list[Alert], bool]:
+        # As many alerts as a run reads in each three minutes.
+        short = until is not None and until - since <= timedelta(minutes=3)
+        return alerts(carrier, code, since, until, limit)[0], short
+
+    start = runtime.clock().now() - timedelta(minutes=20)
+    world.ledger.save_cursor(reconcile.ALERTS, {"since": moments.to_text(start)})
+    reached = [start]
+    with monkeypatch.context() as busy:
+        busy.setattr(TwilioCarrier, "alerts", long_list)
+        for _ in range(4):
+            with pytest.raises(ReconcileIncompleteError):
+                world.reconcile()
+            reached.append(moments.from_text(world.ledger.load_cursor(reconcile.ALERTS)["since"]))
+    steps = [after - before for before, after in itertools.pairwise(reached)]
+    assert all(timedelta(minutes=1) < step <= timedelta(minutes=3) for step in steps)
+    world.reconcile()
+    assert world.open()["statusCode"] == 409
 
 
 def test_list_that_never_ends_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

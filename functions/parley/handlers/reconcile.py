@@ -47,6 +47,9 @@ IN_FLIGHT = timedelta(minutes=1)
 OVERDUE = timedelta(days=1)
 """How long after the longest time to live a session is still looked for: the limit may have been lowered."""
 
+SHORTEST_STRETCH = timedelta(seconds=1)
+"""Twilio's alerts have whole seconds."""
+
 ALERTS_LIMIT = 5000
 SESSIONS_LIMIT = 100
 FOUND_LIMIT = 3000
@@ -108,7 +111,7 @@ def _take_opt_outs(code: int, name: str, deadline: float, done: dict[str, int]) 
     cursor = ledger.load_cursor(name)
     since = moments.from_text(cursor["since"]) if cursor else now - FIRST_LOOK_BACK
     seen = set(cursor.get("seen", []))
-    alerts, until = _list_alerts(code, since - OVERLAP, now)
+    alerts, until = _list_alerts(code, since, now)
     # A message that failed at several webhooks has several alerts, and is fetched once.
     taken = {alert.resource_sid for alert in alerts if alert.sid in seen}
     left: list[Alert] = []
@@ -131,15 +134,19 @@ def _take_opt_outs(code: int, name: str, deadline: float, done: dict[str, int]) 
 def _list_alerts(code: int, since: datetime, now: datetime) -> tuple[list[Alert], datetime | None]:
     """Return the alerts after a moment, and where the list ends if there are too many for one run.
 
-    Twilio lists the newest first, so a shorter stretch of time is tried until its oldest are within reach.
+    Twilio lists the newest first, so a shorter stretch of time is tried until its oldest are within reach. It begins
+    at the moment itself: with the overlap a busy account could take every run back to where the last one began.
     """
-    until: datetime | None = None
+    carrier = runtime.carrier()
+    alerts, complete = carrier.alerts(code, since - OVERLAP, None, ALERTS_LIMIT)
+    if complete:
+        return alerts, None
+    stretch = max(now - since, SHORTEST_STRETCH)
     while True:
-        alerts, complete = runtime.carrier().alerts(code, since, until, ALERTS_LIMIT)
-        stretch = ((until or now) - since) / 2
-        if complete or stretch < timedelta(seconds=1):
-            return alerts, until
-        until = since + stretch
+        alerts, complete = carrier.alerts(code, since, since + stretch, ALERTS_LIMIT)
+        if complete or stretch <= SHORTEST_STRETCH:
+            return alerts, since + stretch
+        stretch /= 2
 
 
 def _take_opt_out(alert: Alert, now: datetime, done: dict[str, int]) -> bool:
