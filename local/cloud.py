@@ -326,7 +326,7 @@ class _State:
     def read(cls, path: Path) -> _State:
         """Read a state file; without one, a fresh state. Raises StateError."""
         if not path.exists():
-            return cls(Credentials.new())
+            return cls(_kept_credentials(path.with_name("cloud.credentials")))
         try:
             with zipfile.ZipFile(path) as archive:
                 head = json.loads(archive.read("head.json"))
@@ -341,6 +341,16 @@ class _State:
                 )
         except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
             raise StateError(path, f"{type(error).__name__}: {error}") from error
+
+
+def _kept_credentials(path: Path) -> Credentials:
+    """Return the home's credentials, made once: they outlive a hard kill, as the Pulumi state that holds them does."""
+    try:
+        return Credentials(**json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        credentials = Credentials.new()
+        _write(path, json.dumps(asdict(credentials)).encode())
+        return credentials
 
 
 def _write(path: Path, data: bytes) -> None:
