@@ -1,6 +1,6 @@
 # Everything a newcomer or CI types. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check format bench docs up report clean
+.PHONY: help setup policy demo test unit check format bench docs up report clean
 
 PYTHON ?= python3
 STACK ?= dev
@@ -27,12 +27,19 @@ $(UV):
 	@$(UV) sync --frozen --quiet --python $(BOOTSTRAP)/bin/python
 	@touch $@
 
+policy: policy/.venv/.synced ## make the environment of the policy pack from policy/uv.lock
+
+policy/.venv/.synced: policy/pyproject.toml policy/uv.lock | $(UV)
+	@echo "setting up: packages of the policy pack"
+	@$(UV) sync --project policy --frozen --quiet --python $(BOOTSTRAP)/bin/python
+	@touch $@
+
 demo: setup ## deploy the kit on this machine and drive real conversations through it (KEEP=1 leaves it up)
 	@$(RUN)/parley demo $(if $(KEEP),--keep)
 
-test: setup ## every test: unit, infra, handlers, local cloud, real engine
+test: setup policy ## every test: unit, infra, handlers, local cloud, real engine
 	@$(RUN)/parley engine
-	@$(RUN)/python -m pytest --cov --cov-fail-under=100
+	@$(RUN)/python -m pytest --numprocesses=2 --cov --cov-fail-under=100
 
 unit: setup ## the fast tests only
 	@$(RUN)/python -m pytest tests/unit --durations=5
@@ -51,6 +58,10 @@ bench: setup ## ratios against peers and floors, measured in one run
 
 docs: setup ## write the pages that are made from the program
 	@$(RUN)/python -m cli.configuration
+	@$(RUN)/python -m cli.notices
+	@$(RUN)/python -m policy.page
+	@$(RUN)/python -m cli.requirements
+	@$(RUN)/python -m tests.faults
 
 up: setup ## deploy a stack: make up STACK=dev
 	@$(RUN)/parley pulumi up --stack $(STACK)
@@ -60,4 +71,4 @@ report: setup ## the reviewer's report of the local stack
 
 clean: ## stop the local stack and remove what was built here (the engine's cache stays)
 	@if [ -x $(RUN)/parley ]; then $(RUN)/parley local down --destroy || true; fi
-	rm -rf .parley .venv $(BOOTSTRAP) .mypy_cache .ruff_cache .pytest_cache .coverage
+	rm -rf .parley .venv policy/.venv $(BOOTSTRAP) .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -10,12 +10,14 @@ import pulumi_aws as aws
 
 from infra import declaration, gate
 from infra.documents import Place, principal_patterns
+from infra.expectations import expectations
 from infra.gate import ConsentGate, PublicApi
 from infra.ledger import ConsentLedger
 from infra.masking import MaskedLine
 from infra.monitoring import Monitoring
 from infra.package import PackageError, write_package
 from infra.records import RecordStore
+from infra.revision import revision
 from infra.settings import Settings, SettingsError, cautions, from_pulumi
 
 
@@ -26,8 +28,15 @@ def deploy(settings: Settings) -> None:
     caller = aws.get_caller_identity()
     place = Place(aws.get_partition().partition, aws.get_region().region, caller.account_id)
 
+    deployers = settings.deployers or principal_patterns(caller.arn)
+
     records = RecordStore(
-        "records", settings, place, roles=gate.role_names(settings), log_groups=gate.log_group_names(settings)
+        "records",
+        settings,
+        place,
+        roles=gate.role_names(settings),
+        log_groups=gate.log_group_names(settings),
+        sealers=[*(place.role_arn(name) for name in gate.sealing_roles(settings)), *deployers],
     )
     ledger = ConsentLedger(
         "ledger",
@@ -35,6 +44,7 @@ def deploy(settings: Settings) -> None:
         place,
         encryption_key=records.evidence_key,
         roles=gate.role_names(settings, identifying=True),
+        deployers=deployers,
     )
     api = PublicApi("api", settings, log_key=records.operations_key)
     line = MaskedLine("line", settings, public_url=api.url)
@@ -47,11 +57,12 @@ def deploy(settings: Settings) -> None:
         ledger=ledger,
         line=line,
         code=code,
-        deployers=settings.deployers or principal_patterns(caller.arn),
+        deployers=deployers,
     )
-    Monitoring("monitoring", settings, place, api=api, gate=consent_gate, records=records)
+    monitoring = Monitoring("monitoring", settings, place, api=api, gate=consent_gate, records=records)
 
     pulumi.export("environment", settings.environment)
+    pulumi.export("commit", revision())
     pulumi.export("masking", settings.masking)
     pulumi.export("gateUrl", api.url)
     pulumi.export("contentBucket", records.content.bucket)
@@ -64,9 +75,20 @@ def deploy(settings: Settings) -> None:
     pulumi.export("proxyServiceSid", line.service.sid)
     pulumi.export("numbers", line.pool.numbers)
     pulumi.export("functions", consent_gate.function_names)
-    deployed = declaration.locations(records, ledger, api, consent_gate)
-    assumed = declaration.assumptions(settings)
-    pulumi.export("declaration", declaration.declare(settings.records, deployed, assumed))
+    deployed = declaration.locations(records, ledger, api, consent_gate, line)
+    expected = expectations(
+        settings,
+        records=records,
+        ledger=ledger,
+        api=api,
+        line=line,
+        gate=consent_gate,
+        monitoring=monitoring,
+    )
+    declared = declaration.declare(settings, deployed, expected)
+    kept = records.keep_declaration(pulumi.Output.json_dumps(declared, sort_keys=True))
+    consent_gate.check_daily(kept)
+    pulumi.export("declaration", declared)
 
 
 def main() -> None:

@@ -1,7 +1,9 @@
-"""The reviewer's declaration: every record class, and for each place it lives in the rule that makes it expire.
+"""The reviewer's declaration: what the stack is, every record class, and for each of its places what makes it expire.
 
 It is made of the same schedule and the same resources that are deployed, so it cannot say anything else than they do.
 For each class it also says when the last copy is gone at the latest, and how that adds up (`parley.core.bound`).
+It is plain data, and the same in three places: the stack output `declaration`, the object of the evidence bucket that
+the scheduled check reads, and the reviewer's report.
 """
 
 from __future__ import annotations
@@ -11,15 +13,33 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from parley.core.bound import Assumptions, Bound, bounds
-from parley.core.retention import REMNANTS_RULE, LifecycleRule, Schedule, Store
+from parley.core.bound import ABSENT, Assumptions, Bound, bounds
+from parley.core.retention import (
+    REMNANTS_RULE,
+    LifecycleRule,
+    Limit,
+    RecordClass,
+    Retention,
+    Schedule,
+    Store,
+    ceilings,
+    floors,
+)
 
-from infra.gate import ConsentGate, PublicApi
+from infra.gate import READS, ConsentGate, PublicApi
 from infra.ledger import TTL_ATTRIBUTE, ConsentLedger
+from infra.masking import MaskedLine
+from infra.monitoring import exposure_seconds
 from infra.records import VERSIONING, RecordStore
 from infra.settings import Settings
 
+VERSION = 1
+"""The version of the declaration's form: a reader refuses one that it does not know."""
+
 SECONDS_A_DAY = 86_400
+S3_MANAGED_KEY = "aws:sse-s3"
+AWS, TWILIO = "AWS", "Twilio"
+COPIED = RecordClass.CONSENT_EVIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +47,41 @@ class Location:
     """One thing that holds records: its `system`, its name there, its key, and what enforces expiry.
 
     `rule` is None where each class has a rule of its own, with the class as its id: the bucket's `lifecycle` has it.
+    `readers` are the roles of this stack that can read the records there; who else may is for the account's IAM to say.
     """
 
     system: str
     name: pulumi.Input[str]
-    key: pulumi.Input[str]
+    key: pulumi.Input[str] | None
     rule: str | None = None
     lifecycle: tuple[LifecycleRule, ...] = ()
-
-
-S3_MANAGED_KEY = "aws:sse-s3"
+    readers: tuple[pulumi.Input[str], ...] = ()
+    processor: str = AWS
 
 
 def locations(
-    records: RecordStore, ledger: ConsentLedger, api: PublicApi, gate: ConsentGate
+    records: RecordStore, ledger: ConsentLedger, api: PublicApi, gate: ConsentGate, line: MaskedLine
 ) -> dict[Store, tuple[Location, ...]]:
     """Return what stands for each store of the schedule in this deployment.
 
-    Twilio is not among them: what it keeps is bounded by `twilioCopyDays`, but no rule of Twilio's own enforces it.
+    At Twilio no rule of Twilio's own enforces `twilioCopyDays`: the copies go when somebody deletes them.
     """
     evidence, operations = records.evidence_key.arn, records.operations_key.arn
     functions = gate.functions.values()
+    readers = tuple(each.function.name for each in functions if not READS.isdisjoint(each.handler.table))
 
-    def bucket(store: Store, name: pulumi.Output[str], key: pulumi.Input[str]) -> tuple[Location, ...]:
-        return (Location("s3", name, key, lifecycle=records.rules[store]),)
+    auditors = tuple(each.function.name for each in functions if each.handler.audits)
+
+    def bucket(
+        store: Store, name: pulumi.Output[str], key: pulumi.Input[str], *readers: pulumi.Input[str]
+    ) -> tuple[Location, ...]:
+        return (Location("s3", name, key, lifecycle=records.rules[store], readers=readers),)
 
     return {
         Store.CONTENT: bucket(Store.CONTENT, records.content.bucket, records.content_key.arn),
-        Store.EVIDENCE: bucket(Store.EVIDENCE, records.evidence.bucket, evidence),
+        Store.EVIDENCE: bucket(Store.EVIDENCE, records.evidence.bucket, evidence, *auditors),
         Store.ACCESS_LOGS: bucket(Store.ACCESS_LOGS, records.access_logs.bucket, S3_MANAGED_KEY),
-        Store.LEDGER: (Location("dynamodb", ledger.table.name, evidence, TTL_ATTRIBUTE),),
+        Store.LEDGER: (Location("dynamodb", ledger.table.name, evidence, TTL_ATTRIBUTE, readers=readers),),
         Store.GATEWAY_LOGS: (Location("logs", api.log_group.name, operations, "retentionInDays"),),
         Store.FUNCTION_LOGS: tuple(
             Location("logs", f.log_group.name, operations, "retentionInDays") for f in functions
@@ -64,6 +89,7 @@ def locations(
         Store.DEAD_LETTERS: tuple(
             Location("sqs", f.dead_letters.url, operations, "messageRetentionPeriod") for f in functions
         ),
+        Store.TWILIO: (Location("twilio", line.service.sid, None, "twilioCopyDays", processor=TWILIO),),
     }
 
 
@@ -77,6 +103,43 @@ def assumptions(settings: Settings) -> Assumptions:
 
 
 def declare(
+    settings: Settings,
+    deployed: Mapping[Store, Sequence[Location]],
+    resources: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return the declaration of a stack.
+
+    `deployed` are the places of its records; `resources` is what must hold for each resource, for the check of what is
+    declared against what is live.
+    """
+    review, controller = settings.legal_review, settings.controller
+    return {
+        "version": VERSION,
+        "project": settings.project,
+        "stack": settings.stack,
+        "environment": settings.environment,
+        "masking": settings.masking,
+        "channels": list(settings.channels),
+        "sectors": list(settings.records.sectors),
+        "controller": {
+            "name": controller.name,
+            "contact": controller.contact,
+            "privacyPolicyUrl": controller.privacy_policy_url,
+            "privacyPolicyVersion": controller.privacy_policy_version,
+        },
+        "legalReview": {"reviewer": review.reviewer, "date": review.date.isoformat()} if review else None,
+        "session": {
+            "ttlSeconds": settings.session.ttl,
+            "reconcileSeconds": settings.session.reconcile_seconds,
+            "exposureSeconds": exposure_seconds(settings),
+        },
+        "classes": classes(settings.records, deployed, assumptions(settings)),
+        "absentCopies": [{"copy": each.copy, "why": each.why} for each in ABSENT],
+        "resources": [dict(each) for each in resources],
+    }
+
+
+def classes(
     schedule: Schedule, deployed: Mapping[Store, Sequence[Location]], assumed: Assumptions
 ) -> list[dict[str, Any]]:
     """Return one entry for each record class of the schedule, sorted by class."""
@@ -87,19 +150,16 @@ def declare(
             "purposes": list(retention.purposes),
             "basis": str(retention.basis),
             "why": retention.why,
+            "sensitivity": str(retention.sensitivity),
+            "capture": str(retention.capture),
             "keepDays": retention.keep_days,
-            "twilioCopyDays": retention.twilio_copy_days,
+            "floors": _limits(floors(retention, schedule.sectors)),
+            "ceilings": _limits(ceilings(retention, schedule.sectors)),
+            "twilioCopyDays": retention.twilio_copy_days if Store.TWILIO in retention.stores else None,
             "lock": str(retention.lock),
             "hold": retention.hold,
             "stores": [
-                {
-                    "system": location.system,
-                    "name": location.name,
-                    "rule": location.rule or str(record_class),
-                    "days": retention.days_in(store),
-                    "key": location.key,
-                    **_declared_lifecycle(location, str(record_class)),
-                }
+                _declared_store(retention, store, location)
                 for store in retention.stores
                 for location in deployed.get(store, ())
             ],
@@ -107,6 +167,26 @@ def declare(
         }
         for record_class, retention in sorted(schedule.retentions.items())
     ]
+
+
+def _limits(limits: Sequence[Limit]) -> list[dict[str, Any]]:
+    return [{"days": limit.days, "rule": limit.rule} for limit in limits]
+
+
+def _declared_store(retention: Retention, store: Store, location: Location) -> dict[str, Any]:
+    return {
+        "system": location.system,
+        "name": location.name,
+        "rule": location.rule or str(retention.record_class),
+        "days": retention.days_in(store),
+        "key": location.key,
+        # Of the evidence, the check of the chains reads the copies of consent records and nothing else.
+        "readers": [] if store is Store.EVIDENCE and retention.record_class != COPIED else list(location.readers),
+        "processor": location.processor,
+        # Twilio has no rule that deletes after so many days, and nothing of this version deletes there.
+        "enforced": store is not Store.TWILIO,
+        **_declared_lifecycle(location, str(retention.record_class)),
+    }
 
 
 def _declared_lifecycle(location: Location, record_class: str) -> dict[str, Any]:
@@ -132,12 +212,14 @@ def _declared_bound(bound: Bound) -> dict[str, Any]:
     """Return a bound as the declaration has it; `content` False marks what is only a key or metadata."""
     return {
         "days": bound.days,
+        "contentDays": bound.content_days,
+        "releaseDays": bound.release_days,
         "paths": [
             {
                 "copy": path.copy,
                 "days": path.days,
                 "content": path.content,
-                "terms": [{"what": term.what, "days": term.days} for term in path.terms],
+                "terms": [{"what": term.what, "days": term.days, "source": term.source} for term in path.terms],
             }
             for path in bound.paths
         ],

@@ -15,7 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from parley.core.retention import CURRENT_DECLARATION, RecordClass
+
 Statement = dict[str, Any]
+
+COPIES = f"{RecordClass.CONSENT_EVIDENCE}/"
+"""Where the copies of consent records lie in the evidence bucket."""
 
 _ADMINISTRATION = (
     "kms:CancelKeyDeletion",
@@ -38,7 +43,8 @@ _ADMINISTRATION = (
     "kms:UpdateAlias",
     "kms:UpdateKeyDescription",
 )
-_USE = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*")
+_DESCRIBE = "kms:DescribeKey"
+_USE = ("kms:Decrypt", _DESCRIBE, "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*")
 _DELIVER = ("kms:Decrypt", "kms:GenerateDataKey*")
 
 
@@ -72,25 +78,51 @@ def document(*statements: Statement) -> str:
 # -- keys ------------------------------------------------------------------------------------------
 
 
-def content_key(place: Place) -> str:
-    """Return the policy of the key of recordings and messages: used through S3 only."""
-    return document(*_owned(place), _use_through(place, "UseThroughS3", ["s3"]))
+def content_key(place: Place, buckets: str) -> str:
+    """Return the policy of the key of recordings and messages: used through S3, for objects of the content bucket.
+
+    `buckets` is the pattern of its name: the key is made first, and the name is known only then.
+    """
+    return document(*_owned(place), _use_by_objects(place, buckets))
 
 
-def evidence_key(place: Place) -> str:
-    """Return the policy of the key of the ledger and the evidence bucket: used through DynamoDB and S3 only."""
+def evidence_key(place: Place, buckets: str, tables: str, sealers: Sequence[str]) -> str:
+    """Return the policy of the key of the ledger and the evidence bucket: used through DynamoDB and S3, for these only.
+
+    `buckets` and `tables` are patterns of names. DynamoDB names the table in the encryption context of whatever it
+    encrypts (DynamoDB Developer Guide, "Encryption at rest: how it works"); describing and granting have no context.
+    `sealers` are ARNs or patterns of who may encrypt a person's plain identifier for the ledger. Nobody may decrypt
+    one: whoever has to read it must first be let in here, which leaves a trace.
+    """
     return document(
         *_owned(place),
-        _use_through(place, "UseThroughS3AndDynamoDb", ["dynamodb", "s3"]),
+        _use_by_objects(place, buckets),
+        _use_through(
+            place,
+            "UseThroughDynamoDb",
+            ["dynamodb"],
+            actions=[action for action in _USE if action != _DESCRIBE],
+            context={"StringLike": {_TABLE_CONTEXT: tables}},
+        ),
+        _use_through(place, "DescribeThroughDynamoDb", ["dynamodb"], actions=[_DESCRIBE]),
         _grant_through(place, "GrantThroughDynamoDb", ["dynamodb"]),
+        _statement(
+            "SealContacts",
+            "Allow",
+            principal=place.owner,
+            actions=["kms:Encrypt"],
+            resources=["*"],
+            conditions={"ArnLike": {"aws:PrincipalArn": sealers}, **_CONTACT_CONTEXT},
+        ),
     )
 
 
-def identity_key(place: Place, roles: Sequence[str]) -> str:
+def identity_key(place: Place, roles: Sequence[str], deployers: Sequence[str]) -> str:
     """Return the policy of the HMAC key that turns a phone number into a party key.
 
     Only the named roles may use it. They are named by condition, not as principals: KMS refuses a policy with a
-    principal that does not exist yet, and the roles are made after the key.
+    principal that does not exist yet, and the roles are made after the key. `deployers` are ARNs or patterns of whoever
+    runs the deployment, and with it the command that imports consents and shows receipts.
     """
     return document(
         *_owned(place),
@@ -101,6 +133,14 @@ def identity_key(place: Place, roles: Sequence[str]) -> str:
             actions=["kms:DescribeKey", "kms:GenerateMac"],
             resources=["*"],
             conditions={"ArnEquals": {"aws:PrincipalArn": [place.role_arn(role) for role in roles]}},
+        ),
+        _statement(
+            "UseByDeployer",
+            "Allow",
+            principal=place.owner,
+            actions=["kms:GenerateMac"],
+            resources=["*"],
+            conditions={"ArnLike": {"aws:PrincipalArn": deployers}},
         ),
     )
 
@@ -149,8 +189,16 @@ def operations_key(place: Place, prefix: str, log_groups: Sequence[str], roles: 
     )
 
 
+# With a bucket key S3 names the bucket, without one the object (S3 User Guide, "Using SSE-KMS", encryption context).
+_OBJECT_CONTEXT = "kms:EncryptionContext:aws:s3:arn"
+_TABLE_CONTEXT = "kms:EncryptionContext:aws:dynamodb:tableName"
 # Lambda encrypts environment variables under this context (Lambda Developer Guide, "Securing environment variables").
 _FUNCTION_CONTEXT = "kms:EncryptionContext:aws:lambda:FunctionArn"
+# What `parley.adapters.identity.Contacts` seals under: whose it is, and what for.
+_CONTACT_CONTEXT = {
+    "Null": {"kms:EncryptionContext:party": "false"},
+    "StringEquals": {"kms:EncryptionContext:purpose": "contact"},
+}
 
 
 def _owned(place: Place) -> tuple[Statement, Statement]:
@@ -167,14 +215,32 @@ def _owned(place: Place) -> tuple[Statement, Statement]:
     )
 
 
-def _use_through(place: Place, sid: str, services: Sequence[str]) -> Statement:
+def _use_by_objects(place: Place, buckets: str) -> Statement:
+    """Let S3 use the key for the objects of some buckets, named by a pattern, and for nothing else."""
+    return _use_through(
+        place,
+        "UseThroughS3",
+        ["s3"],
+        actions=[action for action in _USE if action != _DESCRIBE],
+        context={"ArnLike": {_OBJECT_CONTEXT: f"arn:{place.partition}:s3:::{buckets}"}},
+    )
+
+
+def _use_through(
+    place: Place,
+    sid: str,
+    services: Sequence[str],
+    *,
+    actions: Sequence[str] = _USE,
+    context: Mapping[str, Any] | None = None,
+) -> Statement:
     return _statement(
         sid,
         "Allow",
         principal=place.owner,
-        actions=_USE,
+        actions=actions,
         resources=["*"],
-        conditions={"StringEquals": _through(place, services)},
+        conditions={"StringEquals": _through(place, services), **(context or {})},
     )
 
 
@@ -376,8 +442,23 @@ def _assume(sid: str, service: str, conditions: Mapping[str, Any] | None = None)
 
 
 @dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the daily check reads the settings of: ARNs of buckets and keys, and what starts the stack's other names."""
+
+    prefix: str
+    content: str
+    evidence: str
+    access_logs: str
+    keys: Sequence[str]
+    api: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionReach:
-    """Everything one function may touch, by ARN. None and empty mean that it may not."""
+    """Everything one function may touch, by ARN. None and empty mean that it may not.
+
+    Of the copies in the bucket `evidence` a function makes new ones, or, where it `audits`, reads them.
+    """
 
     function: str
     log_group: str
@@ -389,13 +470,18 @@ class FunctionReach:
     index_actions: Sequence[str] = ()
     secret: str | None = None
     identity_key: str | None = None
+    seals: bool = False
+    inspects: Inspection | None = None
+    stream: str | None = None
+    evidence: str | None = None
+    audits: bool = False
 
 
 def function_role(place: Place, reach: FunctionReach) -> str:
     """Return the permissions of one function's role: its own log group and queue, and what it needs of the stores.
 
-    No function may delete from the ledger, read the content bucket, or use a key but through the service that stores
-    the data.
+    No function may delete from the ledger, read objects of the content bucket, or use a key but through the service
+    that stores the data.
     """
     statements = [
         _allow("WriteOwnLogs", [f"{reach.log_group}:*"], ["logs:CreateLogStream", "logs:PutLogEvents"]),
@@ -417,7 +503,7 @@ def function_role(place: Place, reach: FunctionReach) -> str:
         statements.append(_allow("UseLedger", [reach.table], reach.table_actions))
     if reach.index_actions:
         statements.append(_allow("UseOpenSessions", [f"{reach.table}/index/open-sessions"], reach.index_actions))
-    if reach.table_actions or reach.index_actions:
+    if reach.table_actions or reach.index_actions or reach.inspects or reach.stream:
         statements.append(
             _allow(
                 "DecryptLedger",
@@ -428,6 +514,8 @@ def function_role(place: Place, reach: FunctionReach) -> str:
         )
     if reach.identity_key:
         statements.append(_allow("MakePartyKeys", [reach.identity_key], ["kms:GenerateMac"]))
+    if reach.seals:
+        statements.append(_allow("SealContacts", [reach.evidence_key], ["kms:Encrypt"], _CONTACT_CONTEXT))
     if reach.secret:
         statements += [
             _allow("ReadTwilioSecret", [reach.secret], ["secretsmanager:GetSecretValue"]),
@@ -438,7 +526,115 @@ def function_role(place: Place, reach: FunctionReach) -> str:
                 {"StringEquals": _through(place, ["secretsmanager"])},
             ),
         ]
+    if reach.inspects:
+        statements += _inspect(place, reach, reach.inspects)
+    if reach.stream:
+        statements += [
+            _allow(
+                "ReadStream",
+                [reach.stream],
+                ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"],
+            ),
+            _allow("ListStreams", [f"{reach.table}/stream/*"], ["dynamodb:ListStreams"]),
+        ]
+    if reach.evidence:
+        statements += _copies(place, reach, reach.evidence)
     return document(*statements)
+
+
+def _copies(place: Place, reach: FunctionReach, bucket: str) -> list[Statement]:
+    """Return what lets a function make copies of consent records, or read them and keep where it has come to.
+
+    Making one never needs to read: S3 itself refuses a second one (`If-None-Match`). Without the right to list, S3
+    would not tell a missing copy from a forbidden one.
+    """
+    objects, through = [f"{bucket}/{COPIES}*"], {"StringEquals": _through(place, ["s3"])}
+    if not reach.audits:
+        return [
+            _allow("MakeCopies", objects, ["s3:PutObject"]),
+            _allow("EncryptCopies", [reach.evidence_key], ["kms:GenerateDataKey"], through),
+        ]
+    return [
+        _allow("ListCopies", [bucket], ["s3:ListBucket"], {"StringLike": {"s3:prefix": f"{COPIES}*"}}),
+        _allow("ReadCopies", objects, ["s3:GetObject"]),
+        _allow("DecryptCopies", [reach.evidence_key], ["kms:Decrypt"], through),
+        _allow(
+            "KeepCursor",
+            [reach.table],
+            ["dynamodb:PutItem"],
+            {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "CURSOR#chains-*"}},
+        ),
+    ]
+
+
+_BUCKET_SETTINGS = (
+    "s3:GetBucketLogging",
+    "s3:GetBucketObjectLockConfiguration",
+    "s3:GetBucketOwnershipControls",
+    "s3:GetBucketPolicy",
+    "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketVersioning",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetInventoryConfiguration",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetReplicationConfiguration",
+)
+_LIST_VERSIONS = ("s3:ListBucketMultipartUploads", "s3:ListBucketVersions")
+
+
+def _inspect(place: Place, reach: FunctionReach, stack: Inspection) -> list[Statement]:
+    """Return what lets the daily check read settings and list versions, but no record.
+
+    Of a row it may read the keys, which DynamoDB demands, and the time at which it expires. Where a star stands alone,
+    or for all of the account, the action knows no narrower resource (Service Authorization Reference).
+    """
+    named = f"{stack.prefix}-*"
+    data = [stack.content, stack.evidence]
+    functions = place.arn("lambda", f"function:{named}")
+    return [
+        _allow("ReadDeclaration", [f"{stack.evidence}/{CURRENT_DECLARATION}"], ["s3:GetObject"]),
+        _allow("DecryptDeclaration", [reach.evidence_key], ["kms:Decrypt"], {"StringEquals": _through(place, ["s3"])}),
+        _allow("ReadBucketSettings", [*data, stack.access_logs], [*_BUCKET_SETTINGS, *_LIST_VERSIONS]),
+        _allow("ReadLegalHolds", [f"{bucket}/*" for bucket in data], ["s3:GetObjectLegalHold"]),
+        _allow("ReadKeySettings", stack.keys, [_DESCRIBE, "kms:GetKeyPolicy", "kms:GetKeyRotationStatus"]),
+        _allow(
+            "ReadTableSettings",
+            [reach.table],
+            ["dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive"],
+        ),
+        _allow("ListBackups", ["*"], ["dynamodb:ListBackups"]),
+        _allow(
+            "ReadExpiryOfRows",
+            [reach.table],
+            ["dynamodb:Scan"],
+            {
+                "ForAllValues:StringEquals": {"dynamodb:Attributes": ["expires_at", "open_shard", "pk", "sk"]},
+                "StringEquals": {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"},
+            },
+        ),
+        _allow("ReadLogSettings", [place.arn("logs", "log-group:*")], ["logs:DescribeLogGroups"]),
+        _allow("ReadQueueSettings", [place.arn("sqs", named)], ["sqs:GetQueueAttributes"]),
+        _allow("ReadTopicSettings", [place.arn("sns", named)], ["sns:GetTopicAttributes"]),
+        _allow(
+            "ReadSecretSettings",
+            [reach.secret] if reach.secret else [],
+            ["secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy"],
+        ),
+        _allow("ReadFunctions", [functions], ["lambda:GetFunctionConfiguration", "lambda:GetFunctionUrlConfig"]),
+        _allow(
+            "DecryptEnvironments", [reach.operations_key], ["kms:Decrypt"], {"ArnLike": {_FUNCTION_CONTEXT: functions}}
+        ),
+        _allow(
+            "ReadRoles",
+            [place.role_arn(named)],
+            ["iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"],
+        ),
+        _allow("ReadSchedules", [place.arn("scheduler", f"schedule/{stack.prefix}/*")], ["scheduler:GetSchedule"]),
+        _allow(
+            "ReadApi", [f"arn:{place.partition}:apigateway:{place.region}::/apis/{stack.api}/*"], ["apigateway:GET"]
+        ),
+        _allow("ReadAlarms", [place.arn("cloudwatch", "alarm:*")], ["cloudwatch:DescribeAlarms"]),
+    ]
 
 
 def schedule_role(place: Place, target: str, dead_letters: str, key: str) -> str:

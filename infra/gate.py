@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_aws as aws
@@ -33,6 +33,12 @@ _LOOK_UP, _LIST, _WRITE, _CHANGE = (
 )
 _WITHDRAW = (_LOOK_UP, _LIST, _WRITE, _CHANGE)
 
+OPTOUT = "/optout/"
+"""What the path of the page begins with that refuses all contact."""
+
+READS = frozenset({_LOOK_UP, _LIST})
+"""The actions that let a function read the ledger."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -51,9 +57,10 @@ class Route:
         """How API Gateway checks the caller.
 
         Twilio signs the body with its auth token, which no authorizer of an HTTP API gets to see; so these routes are
-        open here, and the handler checks X-Twilio-Signature before it does anything else.
+        open here, and the handler checks X-Twilio-Signature before it does anything else. The page that refuses all
+        contact is for people, whose link is their proof: the handler checks its MAC first.
         """
-        return "NONE" if self.path.startswith("/twilio/") else "AWS_IAM"
+        return "NONE" if self.path.startswith(("/twilio/", OPTOUT)) else "AWS_IAM"
 
     @property
     def source(self) -> str:
@@ -67,7 +74,11 @@ class Handler:
     """A function of the gate: what starts it, how long it may take (seconds), and what it needs to do its work.
 
     `table` and `index` are the actions on the ledger and on its index of open sessions; `identifies` says that it is
-    given phone numbers, and so has to make party keys.
+    given phone numbers, and so has to make party keys. `every` is the schedule expression of one that the clock
+    starts.
+    `inspects` lets it read the settings of the whole stack, `seals` lets it encrypt plain identifiers for the ledger.
+    `memory` is the least that it needs, in megabytes. One that `carries` is given the credentials of Twilio; one that
+    `follows` is fed by the ledger's stream and makes the copies of consent records, one that `audits` reads them.
     """
 
     name: str
@@ -77,6 +88,13 @@ class Handler:
     routes: tuple[Route, ...] = ()
     index: tuple[str, ...] = ()
     identifies: bool = True
+    every: str = ""
+    inspects: bool = False
+    memory: int = 0
+    seals: bool = False
+    carries: bool = True
+    follows: bool = False
+    audits: bool = False
 
 
 HANDLERS = (
@@ -105,25 +123,117 @@ HANDLERS = (
         _WITHDRAW,
         (Route("POST", OUT_OF_SESSION),),
     ),
+    # The key that a caller pressed; nobody is connected by it, so Twilio only says that something failed.
+    Handler("voice", "parley.handlers.voice.handle", 8, _WITHDRAW, (Route("POST", "/twilio/voice"),)),
+    # A sink of Event Streams waits 5 s.
+    Handler("events", "parley.handlers.events.handle", 8, _WITHDRAW, (Route("POST", "/twilio/events"),)),
+    Handler("sms", "parley.handlers.sms.handle", 8, _WITHDRAW, (Route("POST", "/twilio/sms"),)),
     # API Gateway waits 30 s.
     Handler(
         "consents",
         "parley.handlers.consents.handle",
         29,
         _WITHDRAW,
-        (Route("POST", "/v1/consents"), Route("GET", "/v1/consents/{party}")),
+        (
+            Route("POST", "/v1/consents"),
+            Route("GET", "/v1/consents/{party}"),
+            Route("GET", "/v1/consents/{party}/receipts/{id}"),
+        ),
+        seals=True,
+    ),
+    Handler(
+        "optout",
+        "parley.handlers.optout.handle",
+        29,
+        _WITHDRAW,
+        (Route("GET", f"{OPTOUT}{{token}}"), Route("POST", f"{OPTOUT}{{token}}")),
+    ),
+    Handler(
+        "optout-links",
+        "parley.handlers.optout_links.handle",
+        10,
+        # A link is kept nowhere.
+        (),
+        (Route("POST", "/v1/optout-links"),),
+        carries=False,
+    ),
+    Handler(
+        "questions",
+        "parley.handlers.questions.handle",
+        29,
+        # It appends to a chain, as `consents` does.
+        _WITHDRAW,
+        (Route("POST", "/v1/questions"),),
+        seals=True,
     ),
     Handler(
         "sessions",
         "parley.handlers.sessions.handle",
         29,
         # A session is written on condition that its consents have not changed.
-        (_LOOK_UP, _WRITE, _CHANGE, "dynamodb:ConditionCheckItem"),
-        (Route("POST", "/v1/sessions"), Route("GET", "/v1/sessions/{id}"), Route("DELETE", "/v1/sessions/{id}")),
+        (*_WITHDRAW, "dynamodb:ConditionCheckItem"),
+        (
+            Route("POST", "/v1/sessions"),
+            Route("GET", "/v1/sessions/{id}"),
+            Route("DELETE", "/v1/sessions/{id}"),
+            Route("POST", "/v1/sessions/{id}/renewals"),
+            Route("GET", "/v1/decisions/{id}"),
+        ),
     ),
-    # Started every minute, so one run must be over when the next begins.
-    Handler("reconcile", "parley.handlers.reconcile.handle", 55, _WITHDRAW, index=(_LIST,)),
+    # Started every minute, or as often as parley:session.reconcileSeconds says: one run is over when the next begins.
+    Handler("reconcile", "parley.handlers.reconcile.handle", 55, _WITHDRAW, index=(_LIST,), every="rate(1 minute)"),
+    # Lists every version in every bucket, all prefixes at once; its reads stop well before its time is over.
+    Handler(
+        "verify",
+        "parley.handlers.verify.handle",
+        300,
+        (),
+        identifies=False,
+        # A little under a day, so that the alarm on its silence finds a run in every window of a day.
+        every="rate(23 hours)",
+        inspects=True,
+        memory=1024,
+    ),
+    # A batch of a hundred copies takes seconds. The list of a person's rows is for copying one person again.
+    Handler(
+        "evidence",
+        "parley.handlers.evidence.handle",
+        60,
+        (_LIST,),
+        identifies=False,
+        carries=False,
+        follows=True,
+    ),
+    # As long as Lambda lets a function run, with a whole processor; what is left goes on an hour later.
+    Handler(
+        "chain",
+        "parley.handlers.chains.handle",
+        900,
+        (_LOOK_UP, _LIST, "dynamodb:Scan"),
+        identifies=False,
+        carries=False,
+        every="rate(1 hour)",
+        audits=True,
+        memory=1769,
+    ),
 )
+
+NEW_RECORDS = {"eventName": ["INSERT"], "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "EVENT#"}]}}}}
+"""Which changes of the ledger are copied: new consent records, and nothing else of a person."""
+
+COPY_RETRIES, COPY_SECONDS = 500, 21_600
+"""How often a copy is tried, and for how long (six hours), before the place in the stream becomes a dead letter.
+
+An outage of S3 or KMS must not cost a copy, so the time decides; a row that no attempt could copy is passed over by
+the function itself and keeps nobody waiting. DynamoDB keeps the stream for 24 hours.
+"""
+
+
+def handlers(settings: Settings) -> tuple[Handler, ...]:
+    """Return the functions of a stack, which says how often the reconciler runs."""
+    minutes = settings.session.reconcile_seconds // 60
+    every = "rate(1 minute)" if minutes == 1 else f"rate({minutes} minutes)"
+    return tuple(replace(each, every=every) if each.name == "reconcile" else each for each in HANDLERS)
 
 
 def deployed_name(settings: Settings, handler: str) -> str:
@@ -134,6 +244,16 @@ def deployed_name(settings: Settings, handler: str) -> str:
 def role_names(settings: Settings, *, identifying: bool = False) -> list[str]:
     """Return the names of the roles that functions run under: all, or those of functions that make party keys."""
     return [deployed_name(settings, each.name) for each in HANDLERS if each.identifies or not identifying]
+
+
+def carrying_roles(settings: Settings) -> list[str]:
+    """Return the names of the roles of the functions that may read the Twilio secret."""
+    return [deployed_name(settings, each.name) for each in HANDLERS if each.carries]
+
+
+def sealing_roles(settings: Settings) -> list[str]:
+    """Return the names of the roles of the functions that seal plain identifiers."""
+    return [deployed_name(settings, each.name) for each in HANDLERS if each.seals]
 
 
 def log_group_names(settings: Settings) -> list[str]:
@@ -212,6 +332,8 @@ class GateFunction:
     alias: aws.lambda_.Alias
     log_group: aws.cloudwatch.LogGroup
     dead_letters: aws.sqs.Queue
+    queue_policy: aws.sqs.QueuePolicy
+    permissions: aws.iam.RolePolicy
 
 
 class ConsentGate(pulumi.ComponentResource):
@@ -241,10 +363,12 @@ class ConsentGate(pulumi.ComponentResource):
         self._place = place
         self._records = records
         self._ledger = ledger
+        self._api = api
         self._code = pulumi.FileArchive(code)
-        self.secret = self._secret(deployers)
+        self.secret, self.secret_policy = self._secret(deployers)
         self._environment: Mapping[str, pulumi.Input[str]] = to_environment(
             environment=settings.environment,
+            stack=settings.stack,
             ledger_table=ledger.table.name,
             identity_key=ledger.identity_key.arn,
             twilio_secret=self.secret.arn,
@@ -257,11 +381,18 @@ class ConsentGate(pulumi.ComponentResource):
             channels=settings.channels,
             keep_days=settings.records.keep_days(),
             twilio_endpoint=settings.twilio.endpoint,
+            evidence_bucket=records.evidence.bucket,
+            evidence_key=records.evidence_key.arn,
+            purposes={str(each): kept.purposes for each, kept in settings.records.retentions.items()},
+            jurisdiction=settings.jurisdiction,
         )
-        self.functions = {handler.name: self._function(handler) for handler in HANDLERS}
+        self.functions = {handler.name: self._function(handler) for handler in handlers(settings)}
         for function in self.functions.values():
             self._route(api, function)
+        self._schedules = aws.scheduler.ScheduleGroup("gate", name=settings.prefix, opts=self._child)
         self._schedule(self.functions["reconcile"])
+        self._schedule(self.functions["chain"])
+        self._follow(self.functions["evidence"])
         self.register_outputs({"functions": self.function_names})
 
     @property
@@ -273,8 +404,8 @@ class ConsentGate(pulumi.ComponentResource):
     def _child(self) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self)
 
-    def _secret(self, deployers: Sequence[str]) -> aws.secretsmanager.Secret:
-        """Make the secret with the Twilio credentials, the only place where functions find them."""
+    def _secret(self, deployers: Sequence[str]) -> tuple[aws.secretsmanager.Secret, aws.secretsmanager.SecretPolicy]:
+        """Make the secret with the Twilio credentials, the only place where functions find them, and its policy."""
         settings = self._settings
         twilio = settings.twilio
         secret = aws.secretsmanager.Secret(
@@ -290,7 +421,7 @@ class ConsentGate(pulumi.ComponentResource):
             secret_arn=secret.arn,
             block_public_policy=True,
             policy=secret.arn.apply(
-                lambda arn: documents.secret(self._place, arn, role_names(settings), list(deployers))
+                lambda arn: documents.secret(self._place, arn, carrying_roles(settings), list(deployers))
             ),
             opts=self._child,
         )
@@ -309,7 +440,7 @@ class ConsentGate(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
         )
-        return secret
+        return secret, policy
 
     def _function(self, handler: Handler) -> GateFunction:
         settings, records, ledger = self._settings, self._records, self._ledger
@@ -327,7 +458,7 @@ class ConsentGate(pulumi.ComponentResource):
             message_retention_seconds=settings.records.days(RecordClass.DEAD_LETTERS) * SECONDS_A_DAY,
             opts=self._child,
         )
-        aws.sqs.QueuePolicy(
+        queue_policy = aws.sqs.QueuePolicy(
             handler.name,
             queue_url=dead_letters.url,
             policy=dead_letters.arn.apply(lambda arn: documents.queue(self._place, arn)),
@@ -350,8 +481,11 @@ class ConsentGate(pulumi.ComponentResource):
                 operations_key=records.operations_key.arn,
                 table=ledger.table.arn,
                 evidence_key=records.evidence_key.arn,
-                secret=self.secret.arn,
+                **({"secret": self.secret.arn} if handler.carries else {}),
+                **({"stream": ledger.table.stream_arn} if handler.follows else {}),
+                **({"evidence": records.evidence.arn} if handler.follows or handler.audits else {}),
                 **({"identity_key": ledger.identity_key.arn} if handler.identifies else {}),
+                **({"inspects": self._inspection()} if handler.inspects else {}),
             ).apply(
                 lambda arns: documents.function_role(
                     self._place,
@@ -359,6 +493,8 @@ class ConsentGate(pulumi.ComponentResource):
                         function=self._place.arn("lambda", f"function:{name}"),
                         table_actions=handler.table,
                         index_actions=handler.index,
+                        audits=handler.audits,
+                        seals=handler.seals,
                         **arns,
                     ),
                 )
@@ -375,10 +511,10 @@ class ConsentGate(pulumi.ComponentResource):
             code=self._code,
             role=role.arn,
             timeout=handler.timeout,
-            memory_size=settings.functions.memory_megabytes,
-            # Unset means the account's shared pool; the reconciler never needs a second run beside the first.
+            memory_size=max(handler.memory, settings.functions.memory_megabytes),
+            # Unset means the account's shared pool; what is scheduled never needs a second run beside the first.
             reserved_concurrent_executions=1
-            if not handler.routes and settings.functions.reserved_concurrency
+            if handler.every and settings.functions.reserved_concurrency
             else settings.functions.reserved_concurrency,
             kms_key_arn=records.operations_key.arn,
             environment={"variables": self._environment},
@@ -402,7 +538,19 @@ class ConsentGate(pulumi.ComponentResource):
             function_version=function.version,
             opts=self._child,
         )
-        return GateFunction(handler, function, alias, log_group, dead_letters)
+        return GateFunction(handler, function, alias, log_group, dead_letters, queue_policy, permissions)
+
+    def _inspection(self) -> pulumi.Output[documents.Inspection]:
+        """Return what the scheduled check may read of this stack."""
+        records, ledger = self._records, self._ledger
+        keys = (records.content_key, records.evidence_key, records.operations_key, ledger.identity_key)
+        return pulumi.Output.all(
+            content=records.content.arn,
+            evidence=records.evidence.arn,
+            access_logs=records.access_logs.arn,
+            keys=pulumi.Output.all(*(key.arn for key in keys)),
+            api=self._api.api.id,
+        ).apply(lambda found: documents.Inspection(prefix=self._settings.prefix, **found))
 
     def _route(self, api: PublicApi, deployed: GateFunction) -> None:
         handler = deployed.handler
@@ -439,38 +587,64 @@ class ConsentGate(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
             )
 
-    def _schedule(self, reconcile: GateFunction) -> None:
-        """Start the reconciler every minute: the third line, after the session and the intercept."""
-        settings = self._settings
-        group = aws.scheduler.ScheduleGroup("gate", name=settings.prefix, opts=self._child)
+    def _follow(self, deployed: GateFunction) -> None:
+        """Feed a function with the ledger's new consent records, each shard of the stream in its order."""
+        aws.lambda_.EventSourceMapping(
+            deployed.handler.name,
+            event_source_arn=self._ledger.table.stream_arn,
+            function_name=deployed.alias.arn,
+            starting_position="TRIM_HORIZON",
+            batch_size=100,
+            filter_criteria={"filters": [{"pattern": json.dumps(NEW_RECORDS, separators=(",", ":"))}]},
+            function_response_types=["ReportBatchItemFailures"],
+            bisect_batch_on_function_error=True,
+            maximum_retry_attempts=COPY_RETRIES,
+            maximum_record_age_in_seconds=COPY_SECONDS,
+            # It is told where in the stream the records are, never the records.
+            destination_config={"on_failure": {"destination_arn": deployed.dead_letters.arn}},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[deployed.permissions]),
+        )
+
+    def check_daily(self, declaration: pulumi.Resource) -> None:
+        """Start the daily check, once the declaration that it reads is there."""
+        self._schedule(self.functions["verify"], after=[declaration])
+
+    def _schedule(self, deployed: GateFunction, *, after: Sequence[pulumi.Resource] = ()) -> None:
+        """Start a function by the clock, for the first time at once."""
+        settings, name = self._settings, deployed.handler.name
         role = aws.iam.Role(
-            "schedule",
-            name=deployed_name(settings, "schedule"),
-            description=f"{settings.prefix}: starts the reconciler",
+            f"{name}-schedule",
+            name=deployed_name(settings, f"{name}-schedule"),
+            description=f"{settings.prefix}: starts {name}",
             assume_role_policy=documents.assume_by_scheduler(self._place, settings.prefix),
             permissions_boundary=settings.permissions_boundary,
             opts=self._child,
         )
         permissions = aws.iam.RolePolicy(
-            "schedule",
+            f"{name}-schedule",
             role=role.name,
             policy=pulumi.Output.all(
-                reconcile.alias.arn, reconcile.dead_letters.arn, self._records.operations_key.arn
+                deployed.alias.arn, deployed.dead_letters.arn, self._records.operations_key.arn
             ).apply(lambda arns: documents.schedule_role(self._place, *arns)),
             opts=self._child,
         )
         aws.scheduler.Schedule(
-            "reconcile",
-            group_name=group.name,
-            description="Compare open sessions with the ledger",
-            schedule_expression="rate(1 minute)",
+            name,
+            # Inside of the stack's own group; the declaration names it before it exists.
+            name=name,
+            group_name=self._schedules.name,
+            description=f"Starts {name}",
+            schedule_expression=deployed.handler.every,
             flexible_time_window={"mode": "OFF"},
             target={
-                "arn": reconcile.alias.arn,
+                "arn": deployed.alias.arn,
                 "role_arn": role.arn,
-                "dead_letter_config": {"arn": reconcile.dead_letters.arn},
-                # The next minute brings the next run, so an old one is worth nothing.
-                "retry_policy": {"maximum_event_age_in_seconds": 60, "maximum_retry_attempts": 1},
+                "dead_letter_config": {"arn": deployed.dead_letters.arn},
+                # The next time brings the next run, so an old one is worth nothing; AWS takes no less than a minute.
+                "retry_policy": {
+                    "maximum_event_age_in_seconds": max(60, deployed.handler.timeout),
+                    "maximum_retry_attempts": 1,
+                },
             },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[permissions]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[permissions, *after]),
         )

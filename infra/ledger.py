@@ -19,7 +19,7 @@ OPEN_SESSIONS = "open-sessions"
 class ConsentLedger(pulumi.ComponentResource):
     """The table that answers whether contact is allowed, and the HMAC key that turns a phone number into a party key.
 
-    `roles` are the names of the roles that may make party keys.
+    `roles` are the names of the roles that may make party keys, `deployers` ARNs or patterns of who else may.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class ConsentLedger(pulumi.ComponentResource):
         *,
         encryption_key: aws.kms.Key,
         roles: Sequence[str],
+        deployers: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("parley:infra:ConsentLedger", name, {}, component(settings, "consent", opts))
@@ -39,7 +40,7 @@ class ConsentLedger(pulumi.ComponentResource):
             description=f"{settings.prefix}: party keys, HMAC of phone numbers",
             key_usage="GENERATE_VERIFY_MAC",
             customer_master_key_spec="HMAC_256",
-            policy=documents.identity_key(place, roles),
+            policy=documents.identity_key(place, roles, deployers),
             deletion_window_in_days=settings.protection.key_window_days,
             opts=kept(settings, self),
         )

@@ -7,6 +7,8 @@ from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
+from parley.core.chains import FINDINGS, REFUSED, UNREAD
+from parley.core.verification import METRICS
 
 from infra import documents
 from infra.documents import Place
@@ -16,10 +18,24 @@ from infra.records import RecordStore
 from infra.settings import Settings
 
 FIVE_MINUTES = 300
+RUN_SECONDS = 60
+"""How long a run of the reconciler may take at most, rounded up to a minute."""
+
+ONE_DAY = 86_400
+"""Seconds; a day is the longest that an alarm may look back on (PutMetricAlarm, period times evaluation periods)."""
+
+
+def exposure_seconds(settings: Settings) -> int:
+    """Return how long a session may outlive a consent when everything else failed: one interval and one run."""
+    return settings.session.reconcile_seconds + RUN_SECONDS
+
+
+LATE_MILLISECONDS = 900_000
+"""How old a record of the ledger's stream may be when it is copied."""
 
 
 class Monitoring(pulumi.ComponentResource):
-    """Alarms on failing, throttled and slow functions, dead letters, server errors, and a reconciler that stopped."""
+    """Alarms on failing, throttled and slow functions, dead letters, server errors, and on what no longer runs."""
 
     def __init__(
         self,
@@ -37,7 +53,8 @@ class Monitoring(pulumi.ComponentResource):
         self.topic = aws.sns.Topic(
             "alarms", kms_master_key_id=records.operations_key.arn, opts=pulumi.ResourceOptions(parent=self)
         )
-        policy = aws.sns.TopicPolicy(
+        self.alarms: list[aws.cloudwatch.MetricAlarm] = []
+        self.topic_policy = aws.sns.TopicPolicy(
             "alarms",
             arn=self.topic.arn,
             policy=self.topic.arn.apply(lambda arn: documents.alarm_topic(place, arn, settings.prefix)),
@@ -49,7 +66,7 @@ class Monitoring(pulumi.ComponentResource):
                 topic=self.topic.arn,
                 protocol="email",
                 endpoint=settings.alarms.email,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[self.topic_policy]),
             )
         for function in gate.functions.values():
             self._watch(function)
@@ -71,14 +88,84 @@ class Monitoring(pulumi.ComponentResource):
         )
         self._alarm(
             "reconcile-stopped",
-            "The reconciler has not run for five minutes: a lost withdrawal would not be noticed",
+            "The reconciler has not run for two of its intervals: a lost withdrawal would not be noticed",
             namespace="AWS/Lambda",
             metric="Invocations",
             dimensions={"FunctionName": gate.functions["reconcile"].function.name},
             threshold=1,
             below=True,
+            period=max(FIVE_MINUTES, 2 * settings.session.reconcile_seconds),
         )
+        self._alarm(
+            "exposure",
+            "Somebody stayed reachable after saying no for longer than the bound of this stack",
+            namespace=METRICS,
+            metric="ExposureSeconds",
+            dimensions={"Stack": settings.stack},
+            statistic="Maximum",
+            # Reaching the bound keeps it.
+            threshold=exposure_seconds(settings) + 1,
+        )
+        self._alarm(
+            "verify-stopped",
+            "The daily check has not run for a day: nobody would notice what differs from the declaration",
+            namespace="AWS/Lambda",
+            metric="Invocations",
+            dimensions={"FunctionName": gate.functions["verify"].function.name},
+            threshold=1,
+            below=True,
+            period=ONE_DAY,
+        )
+        for metric, what in (("Differences", "differs from"), ("CannotTell", "cannot be held against")):
+            self._alarm(
+                f"verify-{'differences' if metric == 'Differences' else 'cannot-tell'}",
+                f"Something live {what} the declaration: `parley verify` names it, with the way out",
+                namespace=METRICS,
+                metric=metric,
+                dimensions={"Stack": settings.stack},
+                statistic="Maximum",
+                threshold=1,
+                period=ONE_DAY,
+            )
+        self._watch_evidence(gate)
         self.register_outputs({"topicArn": self.topic.arn})
+
+    def _watch_evidence(self, gate: ConsentGate) -> None:
+        """Watch that each consent record is copied, and that chains and copies are held against each other."""
+        self._alarm(
+            "evidence-late",
+            "Consent records wait for their copies for a quarter of an hour: after six hours they become dead letters",
+            namespace="AWS/Lambda",
+            metric="IteratorAge",
+            dimensions={"FunctionName": gate.functions["evidence"].function.name},
+            statistic="Maximum",
+            threshold=LATE_MILLISECONDS,
+        )
+        for metric, name, period, what in (
+            (REFUSED, "evidence-refused", FIVE_MINUTES, "A new row of the ledger is no consent record: it has no copy"),
+            (FINDINGS, "chain-findings", ONE_DAY, "A consent record or its copy is not as it was written"),
+            (UNREAD, "chain-unread", ONE_DAY, "Consent records or copies could not be read by the check of the chains"),
+        ):
+            self._alarm(
+                name,
+                f"{what}; the function's log names it",
+                namespace=METRICS,
+                metric=metric,
+                dimensions={"Stack": self._settings.stack},
+                statistic="Maximum",
+                threshold=1,
+                period=period,
+            )
+        self._alarm(
+            "chain-stopped",
+            "The check of the chains has not run for a day: nobody would notice a consent record that was changed",
+            namespace="AWS/Lambda",
+            metric="Invocations",
+            dimensions={"FunctionName": gate.functions["chain"].function.name},
+            threshold=1,
+            below=True,
+            period=ONE_DAY,
+        )
 
     def _watch(self, deployed: GateFunction) -> None:
         name = deployed.handler.name
@@ -112,10 +199,11 @@ class Monitoring(pulumi.ComponentResource):
         statistic: Literal["Sum", "Maximum", "p99"] = "Sum",
         threshold: int | None = None,
         below: bool = False,
+        period: int = FIVE_MINUTES,
     ) -> None:
-        """Tell the topic when five minutes reach `threshold` (the stack's number of faults), or stay `below` it."""
+        """Tell the topic when a `period` (seconds) reaches `threshold` (the stack's faults), or stays `below` it."""
         percentile = statistic == "p99"
-        aws.cloudwatch.MetricAlarm(
+        alarm = aws.cloudwatch.MetricAlarm(
             name,
             # Key and topic policies know this stack's alarms by the start of their names.
             name=f"{self._settings.prefix}-{name}",
@@ -125,7 +213,7 @@ class Monitoring(pulumi.ComponentResource):
             dimensions=dimensions,
             statistic=None if percentile else statistic,
             extended_statistic=statistic if percentile else None,
-            period=FIVE_MINUTES,
+            period=period,
             evaluation_periods=1,
             threshold=self._settings.alarms.faults if threshold is None else threshold,
             comparison_operator="LessThanThreshold" if below else "GreaterThanOrEqualToThreshold",
@@ -134,3 +222,4 @@ class Monitoring(pulumi.ComponentResource):
             alarm_actions=[self.topic.arn],
             opts=pulumi.ResourceOptions(parent=self),
         )
+        self.alarms.append(alarm)

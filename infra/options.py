@@ -34,8 +34,9 @@ def component(
     }
 
     def tag(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        # Every taggable class of pulumi_aws passes `tags`, set or not; sub-resources have no such property.
-        if not args.type_.startswith("aws:") or "tags" not in args.props:
+        # Every taggable class of pulumi_aws passes `tags`, set or not; sub-resources have no such property. An object
+        # takes no more than ten, and is known by its bucket.
+        if not args.type_.startswith("aws:") or "tags" not in args.props or args.type_.endswith(":BucketObjectv2"):
             return None
         return pulumi.ResourceTransformationResult({**args.props, "tags": tags}, args.opts)
 

@@ -2,12 +2,19 @@
 
 Entries are sorted, times and modes are fixed, nothing compiled or hidden goes in. So the same commit deploys the same
 bytes from a laptop and from CI, and a deployment of unchanged code changes nothing.
+
+One third-party package goes along (decision 3), taken from where `uv.lock` had it installed: the very version, and
+every file as its wheel has it.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import importlib.metadata
 import os
 import tempfile
+import tomllib
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +22,10 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 SOURCE = PROJECT / "functions"
 TARGET = PROJECT / ".parley" / "build" / "functions.zip"
+LOCK = PROJECT / "uv.lock"
+
+VENDORED = "phonenumberslite"
+"""The one distribution that goes into the zip: Python source only, so the same on every platform."""
 
 # The earliest moment that a zip entry can name (APPNOTE 4.4.6), and a plain file that everybody may read.
 _MOMENT = (1980, 1, 1, 0, 0, 0)
@@ -26,17 +37,18 @@ class PackageError(ValueError):
     """The functions cannot be packaged; the message says what to do."""
 
 
-def package(source: Path = SOURCE) -> bytes:
-    """Return the zip of everything below `source`.
+def package(source: Path = SOURCE, lock: Path = LOCK) -> bytes:
+    """Return the zip of everything below `source`, and of the package that `lock` pins for it.
 
-    Raises PackageError if there is nothing to package, or a link that another machine would not have.
+    Raises PackageError if there is nothing to package, a link that another machine would not have, or if what is
+    installed is not what is locked.
     """
     buffer = BytesIO()
     files = _files(source)
     if not files:
         raise PackageError(f"there are no functions to package in {source}: check out the whole repository")
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, path in files:
+        for name, path in sorted(files + _vendored(lock)):
             entry = zipfile.ZipInfo(name, _MOMENT)
             entry.create_system = _UNIX
             entry.external_attr = _MODE
@@ -79,3 +91,38 @@ def _files(source: Path) -> list[tuple[str, Path]]:
         if path.is_file():
             found.append(("/".join(parts), path))
     return sorted(found)
+
+
+def _vendored(lock: Path) -> list[tuple[str, Path]]:
+    """Return name and path of every file of the vendored package: its modules, and the licence that goes with them."""
+    distribution, locked = _installed(), _locked_version(lock)
+    if distribution is None or distribution.version != locked:
+        there = "is not installed" if distribution is None else f"is installed as {distribution.version}"
+        raise PackageError(f"{VENDORED} {there}, and {lock.name} has {locked}: run `make setup`")
+    found = []
+    for file in distribution.files or ():
+        licence = file.name == "LICENSE"
+        if file.suffix != ".py" and not licence:
+            continue
+        path = Path(str(distribution.locate_file(file)))
+        if file.hash is None or not path.is_file() or _digest(path) != file.hash.value:
+            raise PackageError(f"{path} is not as its wheel had it: run `make setup` in a new .venv")
+        found.append((f"{VENDORED}-LICENSE" if licence else file.as_posix(), path))
+    return found
+
+
+def _installed() -> importlib.metadata.Distribution | None:
+    try:
+        return importlib.metadata.distribution(VENDORED)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _locked_version(lock: Path) -> str:
+    packages = tomllib.loads(lock.read_text(encoding="utf-8"))["package"]
+    return next((str(each["version"]) for each in packages if each["name"] == VENDORED), "none")
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file as a wheel's RECORD writes it: base64 for URLs, without padding (PEP 376)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=").decode()

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from parley.core.retention import LifecycleRule, Lock, Store, lifecycle_rules
+from parley.core.retention import (
+    CURRENT_DECLARATION,
+    DECLARATIONS,
+    LifecycleRule,
+    Lock,
+    Schedule,
+    Store,
+    check_lock_change,
+    lifecycle_rules,
+)
 
 from infra import documents
 from infra.documents import Place
@@ -29,7 +39,7 @@ INLINE_TWINS = (
     "versioning",
     "website",
 )
-CONTENT, EVIDENCE, ACCESS_LOGS = "content", "evidence", "access-logs"
+CONTENT, EVIDENCE, ACCESS_LOGS, LEDGER = "content", "evidence", "access-logs", "ledger"
 VERSIONING = "Enabled"
 
 
@@ -38,8 +48,9 @@ class RecordStore(pulumi.ComponentResource):
 
     `content` holds what people said and wrote, `evidence` the proof of consent and of erasure (with Object Lock where
     the schedule asks for it), `access_logs` who touched the other two. `roles` are the names of the functions' roles
-    and `log_groups` the names or patterns of the log groups that will use the operations key. `rules` are the lifecycle
-    rules that were deployed, by bucket.
+    and `log_groups` the names or patterns of the log groups that will use the operations key; `sealers` are the ARNs or
+    patterns of who may encrypt plain identifiers under the evidence key. `rules` and
+    `policies` are the lifecycle rules and the policy that were deployed, by bucket.
     """
 
     def __init__(
@@ -50,23 +61,30 @@ class RecordStore(pulumi.ComponentResource):
         *,
         roles: Sequence[str],
         log_groups: Sequence[str],
+        sealers: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("parley:infra:RecordStore", name, {}, component(settings, "communications", opts))
         self._settings = settings
+        self._guards: dict[Store, list[pulumi.Resource]] = {}
         self.rules: dict[Store, tuple[LifecycleRule, ...]] = {}
-        self.content_key = self._key(CONTENT, "Recordings, messages and transcripts", documents.content_key(place))
+        self.policies: dict[Store, aws.s3.BucketPolicy] = {}
+        self.content_key = self._key(
+            CONTENT, "Recordings, messages and transcripts", documents.content_key(place, self._named(CONTENT))
+        )
         self.evidence_key = self._key(
-            EVIDENCE, "Consent ledger, proofs of consent and of erasure", documents.evidence_key(place)
+            EVIDENCE,
+            "Consent ledger, proofs of consent and of erasure",
+            documents.evidence_key(place, self._named(EVIDENCE), self._named(LEDGER), sealers),
         )
         self.operations_key = self._key(
             "operations",
             "Logs, dead letters, alarms, the Twilio secret",
             documents.operations_key(place, settings.prefix, log_groups, roles),
         )
-        self.content = self._bucket(CONTENT)
-        # Object Lock can only be had from the start without replacing a bucket; without a default period it locks
-        # nothing, so a stack can ask for a lock later.
+        # Object Lock can only be had from the start without replacing a bucket. Without a default period it locks
+        # nothing by itself; legal holds need it, and a stack can ask for a default lock of its evidence later.
+        self.content = self._bucket(CONTENT, object_lock_enabled=True)
         self.evidence = self._bucket(EVIDENCE, object_lock_enabled=True)
         self.access_logs = self._bucket(ACCESS_LOGS)
 
@@ -105,6 +123,10 @@ class RecordStore(pulumi.ComponentResource):
             }
         )
 
+    def _named(self, name: str) -> str:
+        """Return the pattern of a name that `pulumi:autonaming` of the project file makes."""
+        return f"{self._settings.prefix}-{name}-*"
+
     def _key(self, name: str, purpose: str, policy: str) -> aws.kms.Key:
         key = aws.kms.Key(
             name,
@@ -131,8 +153,7 @@ class RecordStore(pulumi.ComponentResource):
         )
 
     def _data_policy(self, store: Store, bucket: aws.s3.Bucket, key: aws.kms.Key) -> pulumi.Output[str]:
-        rules = lifecycle_rules(self._settings.records, store)
-        prefixes = [rule.prefix for rule in rules if rule.prefix and rule.expiration_days is not None]
+        prefixes = [rule.prefix for rule in lifecycle_rules(self._settings.records, store) if rule.prefix]
         return pulumi.Output.all(bucket.arn, key.arn).apply(
             lambda arns: documents.data_bucket(arns[0], arns[1], prefixes)
         )
@@ -165,21 +186,53 @@ class RecordStore(pulumi.ComponentResource):
             name, bucket=bucket.bucket, policy=policy, opts=kept(self._settings, self, depends_on=[public, ownership])
         )
         self.rules[store] = lifecycle_rules(self._settings.records, store)
-        aws.s3.BucketLifecycleConfiguration(
+        expiry = aws.s3.BucketLifecycleConfiguration(
             name,
             bucket=bucket.bucket,
             rules=[lifecycle_rule(rule) for rule in self.rules[store]],
             opts=kept(self._settings, self, depends_on=[versioning]),
         )
-        mode, days = self._settings.records.lock()
-        if store is Store.EVIDENCE and mode is not Lock.NONE:
-            aws.s3.BucketObjectLockConfiguration(
-                name,
-                bucket=bucket.bucket,
-                rule={"default_retention": {"mode": mode.upper(), "days": days}},
-                opts=kept(self._settings, self, depends_on=[versioning]),
-            )
+        self.policies[store] = guard
+        self._guards[store] = [guard, expiry]
+        if store is Store.EVIDENCE:
+            self._lock(name, bucket, versioning)
         return guard
+
+    def _lock(self, name: str, bucket: aws.s3.Bucket, versioning: aws.s3.BucketVersioning) -> None:
+        """Give the bucket its default lock; without one the resource stays, so that a lock that goes is a change."""
+        mode, days = self._settings.records.lock()
+        rule: aws.s3.BucketObjectLockConfigurationRuleArgsDict = {
+            "default_retention": {"mode": mode.upper(), "days": days}
+        }
+        aws.s3.BucketObjectLockConfiguration(
+            name,
+            bucket=bucket.bucket,
+            rule=None if mode is Lock.NONE else rule,
+            opts=pulumi.ResourceOptions.merge(
+                kept(self._settings, self, depends_on=[versioning]),
+                pulumi.ResourceOptions(
+                    hooks=pulumi.ResourceHookBinding(before_update=[lock_guard(self._settings.records)])
+                ),
+            ),
+        )
+
+    def keep_declaration(self, text: pulumi.Input[str]) -> aws.s3.BucketObjectv2:
+        """Keep what this deployment declares with the evidence: the scheduled check reads it, an auditor its versions.
+
+        `text` is JSON.
+        """
+        return aws.s3.BucketObjectv2(
+            DECLARATIONS,
+            bucket=self.evidence.bucket,
+            key=CURRENT_DECLARATION,
+            content=text,
+            content_type="application/json",
+            server_side_encryption="aws:kms",
+            kms_key_id=self.evidence_key.arn,
+            bucket_key_enabled=True,
+            force_destroy=not self._settings.protection.retain,
+            opts=kept(self._settings, self, depends_on=self._guards[Store.EVIDENCE]),
+        )
 
     def _encrypt(self, name: str, bucket: aws.s3.Bucket, key: aws.kms.Key | None) -> None:
         default = aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
@@ -197,6 +250,27 @@ class RecordStore(pulumi.ComponentResource):
             ],
             opts=kept(self._settings, self),
         )
+
+
+def lock_guard(schedule: Schedule) -> pulumi.ResourceHook:
+    """Return the hook that stops a preview or an update which would weaken a compliance lock.
+
+    S3 would take the weaker default. It would hold for new versions only: those that are there stay locked until their
+    own day, whatever the schedule then says about them.
+    """
+
+    def check(args: pulumi.ResourceHookArgs) -> None:
+        was, wanted = (_default_lock(inputs or {}) for inputs in (args.old_inputs, args.new_inputs))
+        if problem := check_lock_change(schedule, was, wanted):
+            raise ValueError(str(problem))
+
+    return pulumi.ResourceHook("compliance-lock-stays", check, pulumi.ResourceHookOptions(on_dry_run=True))
+
+
+def _default_lock(inputs: Mapping[str, Any]) -> tuple[Lock, int]:
+    """Return mode and days of a lock configuration's inputs, as the engine names them."""
+    default = (inputs.get("rule") or {}).get("defaultRetention")
+    return (Lock(default["mode"].lower()), int(default["days"])) if default else (Lock.NONE, 0)
 
 
 def lifecycle_rule(rule: LifecycleRule) -> aws.s3.BucketLifecycleConfigurationRuleArgsDict:

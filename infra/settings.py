@@ -17,7 +17,19 @@ from urllib.parse import urlsplit
 
 import pulumi
 from parley.core.consent import Method
+from parley.core.disclosure import languages
+from parley.core.jurisdiction import (
+    OVERRIDABLE,
+    JurisdictionPolicy,
+    Override,
+    Relaxation,
+    can_override,
+    check_overrides,
+    reviewed_table,
+    suggestion,
+)
 from parley.core.retention import CHANNELS, SECTORS, Problem, RecordClass, Schedule, ScheduleError, parse_schedule
+from parley.core.wording import Finding, lint
 from parley.env import ConsentPolicy, Controller, SessionPolicy
 from pulumi.runtime import config as pulumi_config
 
@@ -47,6 +59,7 @@ _ACCOUNT_SID = re.compile(r"AC[0-9a-f]{32}")
 _API_KEY_SID = re.compile(r"SK[0-9a-f]{32}")
 _ADDRESS_SID = re.compile(r"AD[0-9a-f]{32}")
 _BUNDLE_SID = re.compile(r"BU[0-9a-f]{32}")
+_ASK_FROM = re.compile(r"\+[1-9][0-9]{6,14}|MG[0-9a-f]{32}")
 _NUMBER_SID = re.compile(r"PN[0-9a-f]{32}")
 _BOUNDARY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/\S+")
 _PRINCIPAL_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/\S+")
@@ -169,6 +182,7 @@ class Settings:
     records: Schedule
     consent: ConsentPolicy
     renotify_days: int | None
+    jurisdiction: JurisdictionPolicy
     twilio: Twilio
     protection: Protection
     throttle: Throttle
@@ -190,11 +204,13 @@ def load(
     project: str = NAMESPACE,
     stack: str | None = None,
     stored_in_clear: Collection[str] = (),
+    today: dt.date = dt.date.max,
 ) -> Settings:
     """Turn a stack's config into settings.
 
     `raw` maps config keys without their namespace to plain data. `stack` is the stack's name (by default that of its
     environment). `stored_in_clear` names the keys that were found unencrypted, to refuse secrets among them.
+    A decision of a day after `today` is refused.
     Raises SettingsError with every problem found.
     """
     problems: list[Problem] = []
@@ -226,13 +242,12 @@ def load(
             # Twilio takes a TTL of 0 for "no limit"; a session without an end would outlive a lost withdrawal.
             ttl=session.whole("ttl", least=60, most=30 * 86_400, unit="seconds"),
             mode=session.choice("mode", SESSION_MODES, default=SESSION_MODES[0]),
+            reconcile_seconds=_reconcile_seconds(session),
         ),
         records=records,
-        consent=ConsentPolicy(
-            methods=consent.choices("methods", [str(method) for method in Method]),
-            validity_days=consent.optional_whole("validity", least=1, most=3650, unit="days"),
-        ),
+        consent=_consent(consent),
         renotify_days=consent.optional_whole("renotify", least=1, most=3650, unit="days"),
+        jurisdiction=_jurisdiction(root.section("jurisdiction"), today),
         twilio=_twilio(root, environment, stored_in_clear),
         protection=_protection(protection_section, environment),
         throttle=_throttle(root.section("throttle")),
@@ -259,6 +274,10 @@ def load(
     for section in (protection_section, alarms, choice, session, consent, root):
         section.finish()
     _check_session_map(root, settings)
+    if not problems:
+        # Texts are made from values, so they are looked at when the values themselves are right.
+        wrong = (finding.problem for finding in _notice_findings(settings) if finding.level == "error")
+        problems += [Problem(one.key, redacted(one.reason), redacted(one.way_out)) for one in wrong]
     if problems:
         raise SettingsError(dict.fromkeys(problems))
     return settings
@@ -276,11 +295,17 @@ def cautions(settings: Settings, today: dt.date) -> tuple[str, ...]:
         found.append("parley:alarmEmail is not set: alarms go to a topic that nobody reads until somebody subscribes")
     if settings.renotify_days is not None:
         found.append("parley:consent.renotify is declared, but this version reminds nobody yet")
+    if relax := settings.jurisdiction.relax:
+        found.append(
+            f"parley:jurisdiction.relax is set, as decided on {relax.date}: where the law is content with the consent "
+            "of one party, not everybody is asked"
+        )
     if beyond := sorted(set(settings.channels) - CARRIED_BY_PROXY):
         found.append(
             f"parley:channels names {', '.join(beyond)}: records of these are kept and expire as declared, "
             "but masked numbers connect voice and sms only"
         )
+    found += [redacted(str(finding)) for finding in _notice_findings(settings) if finding.level == "warning"]
     return tuple(found)
 
 
@@ -292,7 +317,8 @@ def from_pulumi() -> Settings:
     clear = {key for key in ours if not pulumi_config.is_config_secret(prefix + key)}
     # The engine hands every value over as text, objects as JSON. Empty is the project file's "not set".
     raw = {key: _decoded(key, value) for key, value in ours.items() if value not in ("", "{}", "[]")}
-    return load(raw, project=pulumi.get_project(), stack=pulumi.get_stack(), stored_in_clear=clear)
+    today = dt.datetime.now(dt.UTC).date()
+    return load(raw, project=pulumi.get_project(), stack=pulumi.get_stack(), stored_in_clear=clear, today=today)
 
 
 def _decoded(key: str, value: Any) -> object:
@@ -341,6 +367,32 @@ def _records(root: Section, channels: tuple[str, ...], environment: Environment,
         return Schedule({})
 
 
+def _consent(section: Section) -> ConsentPolicy:
+    policy = ConsentPolicy(
+        methods=section.choices("methods", [str(method) for method in Method]),
+        validity_days=section.optional_whole("validity", least=1, most=3650, unit="days"),
+        ask_from=section.optional_text(
+            "askFrom",
+            _ASK_FROM,
+            "a number of yours in E.164 form, or a Messaging Service SID, outside of the pool",
+            "MG" + _SID_EXAMPLE,
+        ),
+        question_minutes=section.whole("questionMinutes", least=5, most=10_080, default=1440, unit="minutes"),
+    )
+    asks = _ASK_FROM.fullmatch(policy.ask_from or "") is not None
+    if asks and str(Method.SMS_REPLY) not in policy.methods:
+        section.problem("askFrom", "is set, but sms_reply is not among the methods", "add sms_reply to methods")
+    return policy
+
+
+def _reconcile_seconds(session: Section) -> int:
+    """Read how often the reconciler runs. EventBridge Scheduler knows no rate below, or between, whole minutes."""
+    seconds = session.whole("reconcileSeconds", least=60, most=300, default=60, unit="seconds")
+    if seconds % 60:
+        session.problem("reconcileSeconds", f"is {seconds}, no whole number of minutes", "set it to 60, 120, 180, …")
+    return seconds
+
+
 def _check_session_map(root: Section, settings: Settings) -> None:
     """Check that the map of a session outlives the session: without it every interaction is refused."""
     declared = settings.records.retentions.get(RecordClass.SESSION_MAP)
@@ -350,6 +402,19 @@ def _check_session_map(root: Section, settings: Settings) -> None:
             f"is {settings.session.ttl} seconds, longer than session-map is kept ({declared.keep_days} days)",
             "shorten it, or raise parley:records.session-map.keepDays",
         )
+
+
+def _notice_findings(settings: Settings) -> tuple[Finding, ...]:
+    """Hold the notices that people are given against this stack's name, link and schedule."""
+    return lint(
+        languages(),
+        settings.channels,
+        app=settings.controller.name,
+        contact=settings.controller.contact,
+        url=settings.controller.privacy_policy_url,
+        keep_days=settings.records.keep_days(),
+        purposes={str(each.record_class): each.purposes for each in settings.records.retentions.values()},
+    )
 
 
 def _masking(root: Section) -> str:
@@ -377,6 +442,47 @@ def _legal_review(root: Section) -> LegalReview | None:
     review = LegalReview(reviewer=section.text("reviewer", example="J. Doe, counsel"), date=section.date("date"))
     section.finish()
     return review
+
+
+def _jurisdiction(section: Section, today: dt.date) -> JurisdictionPolicy:
+    table = reviewed_table()
+    operator = section.text("operator", example="US-CA") if section.has("operator") else None
+    if operator and table.place(operator) is None:
+        section.problem("operator", f"is {shown(operator)}, not a place of the table", suggestion(table, operator))
+    listed = section.section("overrides")
+    overrides = []
+    for code in sorted(listed.values):
+        # What is below an unknown code is not read: its name could be anything, and no message repeats that.
+        below = listed.section(code) if can_override(table, code) else None
+        if below is None:
+            overrides.append(Override(code, "", today, ""))
+        elif not below.broken:
+            overrides.append(_override(code, below, today))
+    section.problems += [
+        Problem(redacted(problem.key), problem.reason, problem.way_out) for problem in check_overrides(table, overrides)
+    ]
+    relax = Relaxation(**_decision(section.section("relax"), today)) if section.has("relax") else None
+    section.finish()
+    return JurisdictionPolicy(operator, tuple(overrides), relax)
+
+
+def _override(code: str, section: Section, today: dt.date) -> Override:
+    changes: dict[str, Any] = {
+        name: section.choice(name, list(values)) for name, values in OVERRIDABLE.items() if section.has(name)
+    }
+    return Override(code, **_decision(section, today), **changes)
+
+
+def _decision(section: Section, today: dt.date) -> dict[str, Any]:
+    decided: dict[str, Any] = {
+        "reviewer": section.text("reviewer", example="J. Doe, counsel"),
+        "date": section.date("date"),
+        "reason": section.text("reason", example="opinion of 2026-02-28"),
+    }
+    if decided["date"] > today:
+        section.problem("date", f"is {decided['date']}, which is in the future", "name the day of the decision")
+    section.finish()
+    return decided
 
 
 def _numbers(section: Section) -> Numbers:

@@ -132,13 +132,13 @@ class Running:
         from local.aws.expiry import Expiry  # noqa: PLC0415
         from local.aws.host import Moto, MotoHandler  # noqa: PLC0415
         from local.lambda_.agenda import Agenda  # noqa: PLC0415
-        from local.lambda_.event_sources import QueuePump  # noqa: PLC0415
         from local.lambda_.faults import Faults  # noqa: PLC0415
         from local.lambda_.function_logs import FunctionLogs  # noqa: PLC0415
         from local.lambda_.functions import Functions  # noqa: PLC0415
         from local.lambda_.gateway import Gateway  # noqa: PLC0415
         from local.lambda_.invocations import Invocations  # noqa: PLC0415
         from local.lambda_.schedules import Scheduler  # noqa: PLC0415
+        from local.lambda_.sources import EventSources  # noqa: PLC0415
 
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.home = home
@@ -160,12 +160,12 @@ class Running:
             undo.callback(self.functions.close)
             self.invocations = Invocations(self.functions, self.agenda, self.clock)
             undo.callback(self.invocations.close)
-            self.pump = QueuePump(self.functions, self.agenda, self.clock)
-            undo.callback(self.pump.close)
+            self.sources = EventSources(self.functions, self.invocations, self.agenda, self.clock, self.moto.lock)
+            undo.callback(self.sources.close)
             scheduler = Scheduler(self.invocations, self.agenda, self.clock)
             expiry = Expiry(self.clock, self.agenda, self.moto.lock)
             function_settings.install(self.moto.mends, self.functions.forget)
-            for part in (self.invocations, self.pump, scheduler, expiry):
+            for part in (self.invocations, self.sources, scheduler, expiry):
                 part.install(self.moto.mends)
             if state.moto is not None:
                 self._restore(state)
@@ -178,13 +178,13 @@ class Running:
                 server.start()
             expiry.start()
             scheduler.arm_all()
-            self.pump.wake_all()
+            self.sources.wake_all()
             self._closing = undo.pop_all()
         # From here on it is out of date: after a hard kill it would bring withdrawn consents back.
         (home / "cloud.state").unlink(missing_ok=True)
 
     def _message_arrived(self, queue_arn: str) -> None:
-        self.pump.arrived(queue_arn)
+        self.sources.queues.arrived(queue_arn)
 
     @staticmethod
     def _listen(
@@ -226,9 +226,9 @@ class Running:
         }
 
     def settle(self, timeout: float = 30.0) -> bool:
-        """Wait until no asynchronous event and no queued message waits for its first attempt; False after `timeout`."""
+        """Wait until no event, queued message or stream record waits for its first attempt; False after `timeout`."""
         until = time.monotonic() + timeout
-        return self.invocations.settle(timeout) and self.pump.settle(max(0.0, until - time.monotonic()))
+        return self.invocations.settle(timeout) and self.sources.settle(max(0.0, until - time.monotonic()))
 
     def save(self) -> None:
         """Write the state to `cloud.state`, whole or not at all."""

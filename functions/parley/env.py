@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from parley.core.jurisdiction import JurisdictionPolicy
+
 
 class EnvironmentMismatchError(RuntimeError):
     """The function's environment breaks the contract. `problems` names every variable and what is wrong with it."""
@@ -35,26 +37,39 @@ class Controller:
 class SessionPolicy:
     """How long a session may live, in seconds, and what may pass through it.
 
-    `mode` is Twilio's: voice-and-message, voice-only or message-only.
+    `mode` is Twilio's: voice-and-message, voice-only or message-only. `reconcile_seconds` is how often the reconciler
+    runs, which bounds how long a session outlives a consent when everything else failed.
     """
 
     ttl: int
     mode: str
+    reconcile_seconds: int = 60
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentPolicy:
-    """By which methods consent may be given, and for how many days it is valid (None: until withdrawn)."""
+    """By which methods consent may be given, and for how many days it is valid (None: until withdrawn).
+
+    `ask_from` is the number or Messaging Service that questions are texted from (None: nobody is asked by text); an
+    answer counts for `question_minutes`.
+    """
 
     methods: tuple[str, ...]
     validity_days: int | None = None
+    ask_from: str | None = None
+    question_minutes: int = 1440
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Everything that a handler knows about its deployment."""
+    """Everything that a handler knows about its deployment.
+
+    `purposes` are those of the schedule by record class. `evidence_key` is the key that plain identifiers are sealed
+    under (None keeps none), and that the copies in `evidence_bucket` are encrypted under.
+    """
 
     environment: str
+    stack: str
     ledger_table: str
     identity_key: str
     twilio_secret: str
@@ -67,11 +82,26 @@ class Environment:
     channels: tuple[str, ...]
     keep_days: Mapping[str, int] = field(default_factory=dict)
     twilio_endpoint: str | None = None
+    evidence_bucket: str | None = None
+    evidence_key: str | None = None
+    purposes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    jurisdiction: JurisdictionPolicy = field(default_factory=JurisdictionPolicy)
+
+    @property
+    def region(self) -> str:
+        """The region of the stack, as its keys name it: arn:partition:kms:region:account:key/id."""
+        return region_of(self.identity_key)
+
+
+def region_of(arn: str) -> str:
+    """Return the region in an ARN, or an empty text."""
+    return (*arn.split(":"), *[""] * 4)[3]
 
 
 def to_environment(
     *,
     environment: str,
+    stack: str,
     ledger_table: Any,
     identity_key: Any,
     twilio_secret: Any,
@@ -84,6 +114,10 @@ def to_environment(
     channels: tuple[str, ...],
     keep_days: Mapping[str, int],
     twilio_endpoint: str | None = None,
+    evidence_bucket: Any = None,
+    evidence_key: Any = None,
+    purposes: Mapping[str, tuple[str, ...]] | None = None,
+    jurisdiction: JurisdictionPolicy | None = None,
 ) -> dict[str, Any]:
     """Return the environment variables of a function. The arguments are the fields of `Environment`.
 
@@ -92,6 +126,7 @@ def to_environment(
     """
     variables = {
         "PARLEY_ENVIRONMENT": environment,
+        "PARLEY_STACK": stack,
         "PARLEY_LEDGER_TABLE": ledger_table,
         "PARLEY_IDENTITY_KEY": identity_key,
         "PARLEY_TWILIO_SECRET": twilio_secret,
@@ -107,12 +142,27 @@ def to_environment(
                 "privacyPolicyVersion": controller.privacy_policy_version,
             }
         ),
-        "PARLEY_SESSION": _json({"ttl": session.ttl, "mode": session.mode}),
-        "PARLEY_CONSENT": _json({"methods": list(consent.methods), "validityDays": consent.validity_days}),
+        "PARLEY_SESSION": _json(
+            {"ttl": session.ttl, "mode": session.mode, "reconcileSeconds": session.reconcile_seconds}
+        ),
+        "PARLEY_JURISDICTION": (jurisdiction or JurisdictionPolicy()).to_json(),
+        "PARLEY_CONSENT": _json(
+            {
+                "methods": list(consent.methods),
+                "validityDays": consent.validity_days,
+                "askFrom": consent.ask_from,
+                "questionMinutes": consent.question_minutes,
+            }
+        ),
         "PARLEY_CHANNELS": _json(list(channels)),
+        "PARLEY_PURPOSES": _json({name: list(each) for name, each in (purposes or {}).items()}),
     }
     if twilio_endpoint is not None:
         variables["PARLEY_TWILIO_ENDPOINT"] = twilio_endpoint
+    if evidence_bucket is not None:
+        variables["PARLEY_EVIDENCE_BUCKET"] = evidence_bucket
+    if evidence_key is not None:
+        variables["PARLEY_EVIDENCE_KEY"] = evidence_key
     return variables
 
 
@@ -125,6 +175,7 @@ def from_environment(variables: Mapping[str, str]) -> Environment:
     reader = _Reader(variables)
     environment = Environment(
         environment=reader.text("PARLEY_ENVIRONMENT"),
+        stack=reader.text("PARLEY_STACK"),
         ledger_table=reader.text("PARLEY_LEDGER_TABLE"),
         identity_key=reader.text("PARLEY_IDENTITY_KEY"),
         twilio_secret=reader.text("PARLEY_TWILIO_SECRET"),
@@ -137,6 +188,10 @@ def from_environment(variables: Mapping[str, str]) -> Environment:
         channels=reader.texts("PARLEY_CHANNELS", reader.document("PARLEY_CHANNELS", list)),
         keep_days=reader.keep_days("PARLEY_KEEP_DAYS"),
         twilio_endpoint=variables.get("PARLEY_TWILIO_ENDPOINT") or None,
+        evidence_bucket=variables.get("PARLEY_EVIDENCE_BUCKET") or None,
+        evidence_key=variables.get("PARLEY_EVIDENCE_KEY") or None,
+        purposes=reader.purposes("PARLEY_PURPOSES"),
+        jurisdiction=reader.jurisdiction("PARLEY_JURISDICTION"),
     )
     if reader.problems:
         raise EnvironmentMismatchError(reader.problems)
@@ -204,7 +259,16 @@ class _Reader:
         return SessionPolicy(
             ttl=self.positive(name, "ttl", document.get("ttl")),
             mode=self.member(name, document, "mode"),
+            reconcile_seconds=self.positive(name, "reconcileSeconds", document.get("reconcileSeconds")),
         )
+
+    def jurisdiction(self, name: str) -> JurisdictionPolicy:
+        text = self.text(name)
+        try:
+            return JurisdictionPolicy.from_json(text) if text else JurisdictionPolicy()
+        except ValueError:
+            self.problems.append(f"{name} is not a jurisdiction policy")
+            return JurisdictionPolicy()
 
     def consent(self, name: str) -> ConsentPolicy:
         document = self.document(name, dict)
@@ -212,7 +276,13 @@ class _Reader:
         return ConsentPolicy(
             methods=self.texts(name, document.get("methods")),
             validity_days=None if days is None else self.positive(name, "validityDays", days),
+            ask_from=None if document.get("askFrom") is None else self.member(name, document, "askFrom"),
+            question_minutes=self.positive(name, "questionMinutes", document.get("questionMinutes")),
         )
+
+    def purposes(self, name: str) -> dict[str, tuple[str, ...]]:
+        document = self.document(name, dict)
+        return {key: self.texts(name, value) for key, value in document.items()}
 
     def keep_days(self, name: str) -> dict[str, int]:
         document = self.document(name, dict)

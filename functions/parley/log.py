@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -23,6 +23,27 @@ def emit(event: str, level: Level = "INFO", /, **fields: Value) -> None:
     """Write one line. `event` names what happened."""
     line = {"timestamp": datetime.now(UTC).isoformat(), "level": level, "event": event, **fields}
     sys.stdout.write(redact(json.dumps(line, ensure_ascii=False, separators=(",", ":"))) + "\n")
+    sys.stdout.flush()
+
+
+def measure(
+    namespace: str,
+    dimensions: Mapping[str, str],
+    values: Mapping[str, int],
+    unit: Literal["Count", "Seconds"] = "Count",
+) -> None:
+    """Write values as metrics: one line in CloudWatch's embedded metric format, of which Logs itself makes them.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    metrics = {
+        "Namespace": namespace,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": name, "Unit": unit} for name in values],
+    }
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    line = {"_aws": {"Timestamp": now, "CloudWatchMetrics": [metrics]}, **dimensions, **values}
+    sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
 

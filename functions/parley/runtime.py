@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from parley.clock import SystemClock
-from parley.env import Environment, from_environment
+from parley.env import Environment, EnvironmentMismatchError, from_environment
 
 if TYPE_CHECKING:
-    from parley.adapters.identity import Identities
+    from parley.adapters.copies import EvidenceCopies
+    from parley.adapters.identity import Contacts, Identities
     from parley.adapters.secrets import Secrets, TwilioCredentials
-    from parley.ports import Carrier, Clock, Ledger
+    from parley.adapters.twilio import TwilioCarrier
+    from parley.ports import Clock, Ledger
 
 
 # At DEBUG the libraries quote whole requests and answers, secrets and numbers among them: whatever level the function
@@ -39,7 +42,19 @@ def ledger() -> Ledger:
     """Return the ledger."""
     from parley.adapters.dynamodb import DynamoLedger  # noqa: PLC0415
 
-    return DynamoLedger(_client("dynamodb"), environment().ledger_table, environment().keep_days, clock())
+    env = environment()
+    return DynamoLedger(_client("dynamodb"), env.ledger_table, env.keep_days, clock(), region=env.region)
+
+
+@functools.cache
+def copies() -> EvidenceCopies:
+    """Return the copies of consent records. Raises EnvironmentMismatchError if the deployment names no place."""
+    from parley.adapters.copies import EvidenceCopies  # noqa: PLC0415
+
+    env = environment()
+    if env.evidence_bucket is None or env.evidence_key is None:
+        raise EnvironmentMismatchError(["PARLEY_EVIDENCE_BUCKET or PARLEY_EVIDENCE_KEY is not set"])
+    return EvidenceCopies(_client("s3"), env.evidence_bucket, env.evidence_key)
 
 
 @functools.cache
@@ -51,6 +66,15 @@ def identities() -> Identities:
 
 
 @functools.cache
+def contacts() -> Contacts | None:
+    """Return the sealer of plain identifiers, None where the stack keeps none."""
+    from parley.adapters.identity import Contacts  # noqa: PLC0415
+
+    key = environment().evidence_key
+    return None if key is None else Contacts(_client("kms"), key)
+
+
+@functools.cache
 def secrets() -> Secrets:
     """Return the keeper of the Twilio credentials."""
     from parley.adapters.secrets import Secrets  # noqa: PLC0415
@@ -59,12 +83,31 @@ def secrets() -> Secrets:
 
 
 @functools.cache
-def carrier() -> Carrier:
+def carrier() -> TwilioCarrier:
     """Return Twilio."""
     from parley.adapters.twilio import TwilioCarrier  # noqa: PLC0415
 
     env = environment()
     return TwilioCarrier(_credentials, env.twilio_account_sid, env.proxy_service_sid, env.twilio_endpoint)
+
+
+@functools.cache
+def inspection_clients() -> Mapping[str, Any]:
+    """Return a client for each service that the daily check asks: nobody waits for it, so they are patient."""
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    from parley.adapters.live import WORKERS  # noqa: PLC0415
+    from parley.adapters.live_aws import SERVICES  # noqa: PLC0415
+
+    config = Config(
+        connect_timeout=3,
+        read_timeout=20,
+        max_pool_connections=WORKERS,
+        retries={"total_max_attempts": 5, "mode": "standard"},
+    )
+    client: Any = boto3.client  # the stubs know no service by a computed name
+    return {service: client(service, config=config) for service in SERVICES}
 
 
 def _credentials(renewed: bool) -> TwilioCredentials:
@@ -82,5 +125,5 @@ def _client(service: str) -> Any:
 
 def reset() -> None:
     """Forget everything that was made, so that the next use starts as a new execution environment does."""
-    for made in (environment, clock, ledger, identities, secrets, carrier):
+    for made in (environment, clock, ledger, copies, identities, contacts, secrets, carrier, inspection_clients):
         made.cache_clear()

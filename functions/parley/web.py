@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
 from parley import log
+from parley.core.identity import IdentifierError, parse_e164
 from parley.core.problem import MEDIA_TYPE, problem
 
 Event = Mapping[str, Any]
 Answer = dict[str, Any]
 Form = dict[str, list[str]]
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of a body: Twilio's longest webhook is a few thousand."""
 
 FIELDS_LIMIT = 300
 """Fields of a form: Twilio's longest webhook has about sixty."""
@@ -49,13 +54,17 @@ class Request:
             raise MalformedError("the body cannot be decoded") from None
 
     def form(self) -> Form:
-        """Return the fields of a form body, blank ones included. Raises MalformedError."""
+        """Return the fields of a form body, blank ones included, each there once. Raises MalformedError."""
+        body = self.body
+        if len(body) > BODY_LIMIT:
+            raise MalformedError(f"the body is longer than {BODY_LIMIT} bytes")
         try:
-            return parse_qs(
-                self.body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_LIMIT
-            )
+            form = parse_qs(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_LIMIT)
         except ValueError:
             raise MalformedError("the body is not a form in UTF-8") from None
+        if any(len(values) > 1 for values in form.values()):
+            raise MalformedError("a field of the form is there twice")
+        return form
 
     def url(self, base: str) -> str:
         """Return the URL that the sender used, `base` being the API's public address."""
@@ -66,12 +75,37 @@ class Request:
         return str((self._event.get("pathParameters") or {}).get(name) or "")
 
 
+def prefers(request: Request, media_type: str, *, over: str) -> bool:
+    """Tell whether a caller would rather have one media type than another (Accept, RFC 9110 12.5.1).
+
+    Only types that are named count: who takes anything gets the other one.
+    """
+    weights = {media_type: 0.0, over: 0.0}
+    for part in request.headers.get("accept", "").lower().split(","):
+        name, *parameters = (each.strip() for each in part.split(";"))
+        weight = next((each.removeprefix("q=") for each in parameters if each.startswith("q=")), "1")
+        if name in weights and re.fullmatch(r"[01](\.[0-9]{0,3})?", weight):
+            weights[name] = float(weight)
+    return weights[media_type] > weights[over]
+
+
 def single(form: Form, name: str) -> str:
     """Return the one value of a field; blank is a value. Raises MalformedError if it is missing or repeated."""
     values = form.get(name, [])
     if len(values) != 1:
         raise MalformedError(f"the field {name} is not there exactly once")
     return values[0]
+
+
+def sender(form: Form) -> str | None:
+    """Return the number that a call or text came from, None if it is withheld or no number that one can write to.
+
+    Raises MalformedError.
+    """
+    try:
+        return parse_e164(single(form, "From"))
+    except IdentifierError:
+        return None
 
 
 def answer(status: int, body: Mapping[str, Any] | None = None, media_type: str = "application/json") -> Answer:

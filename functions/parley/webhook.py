@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from parley import runtime
 from parley.core.signature import verify
-from parley.web import Form, Request
+from parley.web import Form, MalformedError, Request
 
 SIGNATURE = "x-twilio-signature"
+
+JSON_LIMIT = 1024 * 1024
+"""Bytes of a JSON body: a batch of Event Streams is smaller."""
 
 
 class ForgedError(Exception):
@@ -16,18 +19,39 @@ class ForgedError(Exception):
 def authenticate(request: Request) -> Form:
     """Return the fields of a webhook that Twilio signed with one of the account's auth tokens.
 
-    A signature that fails makes the tokens be fetched anew, so that a rotation is picked up at once.
     Raises ForgedError, MalformedError, SecretError.
     """
+    signature = _signature(request)
+    form = request.form()
+    _prove(request, signature, form=form)
+    return form
+
+
+def authenticate_json(request: Request) -> bytes:
+    """Return the body of a webhook with JSON, whose SHA-256 is part of the URL that Twilio signed.
+
+    Raises ForgedError, MalformedError, SecretError.
+    """
+    signature, body = _signature(request), request.body
+    if len(body) > JSON_LIMIT:
+        raise MalformedError(f"the body is longer than {JSON_LIMIT} bytes")
+    _prove(request, signature, body=body)
+    return body
+
+
+def _signature(request: Request) -> str:
     signature = request.headers.get(SIGNATURE, "")
     if not signature:
         raise ForgedError
-    form = request.form()
+    return signature
+
+
+def _prove(request: Request, signature: str, *, form: Form | None = None, body: bytes = b"") -> None:
+    """Check a signature. One that fails makes the tokens be fetched anew, so that a rotation is picked up at once."""
     url = request.url(runtime.environment().public_url)
     tokens = runtime.secrets().get().auth_tokens
-    if verify(tokens, url, signature, form=form):
-        return form
+    if verify(tokens, url, signature, form=form, body=body):
+        return
     renewed = runtime.secrets().refresh().auth_tokens
-    if renewed != tokens and verify(renewed, url, signature, form=form):
-        return form
-    raise ForgedError
+    if renewed == tokens or not verify(renewed, url, signature, form=form, body=body):
+        raise ForgedError

@@ -1,23 +1,41 @@
-"""Withdrawal: a stop word becomes records, and every session that lost its consent is closed."""
+"""Withdrawal: a stop word becomes records, and every session that lost its consent is closed.
+
+What START gives back is here too, since it undoes a part of it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from parley import log
-from parley.core.consent import ConsentEvent, Method, Scope, State
+from parley import log, runtime
+from parley.core import moments
+from parley.core.consent import NO, ConsentEvent, Method, Scope, Standing, State
 from parley.core.decision import Decision, decide
 from parley.core.identity import label
-from parley.core.optout import is_stop, normalise
+from parley.core.optout import GIVEN_BACK, Word, meaning
 from parley.core.sessions import Session
+from parley.core.verification import METRICS
 from parley.env import Controller
-from parley.ports import Appended, Carrier, CarrierError, Clock, Ledger
+from parley.ports import Carrier, CarrierError, Clock, Ledger
+from parley.telling import is_late, tell_others
 
 URGENT_SECONDS = 4.0
 """How long closing may take while Twilio waits for an answer; the reconciler does the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What a no came to. `repeated`: it was known already. `first`: until now the person had not refused the service.
+
+    Who says no for the first time is told so, once.
+    """
+
+    repeated: bool
+    first: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +51,127 @@ def withdraw_by_text(
     *,
     party: str,
     message_sid: str,
-    word: str,
+    words: str,
     said_at: datetime,
     actor: str,
     controller: Controller,
-) -> Appended:
-    """Record that a person texted a stop word: every scope, towards everybody, in one append.
+) -> Withdrawn:
+    """Record that a person texted a request to stop: every scope, towards everybody, in one append.
 
-    The message's SID is the source, so that the same text found in several ways is one withdrawal.
+    The message's SID is the source, so that the same text found in several ways is one withdrawal. `words` are the
+    message; kept is only which known word or phrase it was. A phrase is marked for review, since it may have been meant
+    for the other person.
     """
-    return ledger.append(
+    said = meaning(words)
+    stop = said if said is not None and said.word is Word.STOP else None
+    review = stop is not None and not stop.certain
+    done = withdraw(
+        ledger,
+        party=party,
+        source=f"{message_sid}:stop",
+        method=Method.SMS_REPLY,
+        evidence={"message_sid": message_sid, **({"review": True} if review else {})},
+        withdrawal={"channel": "sms", "words": stop.said if stop else ""},
+        said_at=said_at,
+        actor=actor,
+        controller=controller,
+    )
+    if review and not done.repeated:
+        log.emit("opt-out-for-review", "WARNING", parties=_labels([party]), resource=message_sid)
+    return done
+
+
+def withdraw(
+    ledger: Ledger,
+    *,
+    party: str,
+    source: str,
+    method: Method,
+    evidence: Mapping[str, Any],
+    withdrawal: Mapping[str, str],
+    said_at: datetime,
+    actor: str,
+    controller: Controller,
+) -> Withdrawn:
+    """Record that a person wants no contact: every scope, towards everybody, in one append.
+
+    `source` names what they did, so that it counts once however often it is told. `withdrawal` has the channel and the
+    stop word. How long it took from `said_at` until the record is logged and measured.
+    """
+    before = has_refused(ledger.standings_of(party))
+    appended = ledger.append(
         [
             ConsentEvent(
                 party=party,
                 scope=scope,
                 state=State.WITHDRAWN,
-                method=Method.SMS_REPLY,
+                method=method,
                 effective_at=said_at,
-                source_event_id=f"{message_sid}:stop",
+                source_event_id=source,
                 actor=actor,
-                evidence={"message_sid": message_sid},
-                # Only a known word is kept: anything else would be the body of a message.
-                withdrawal={"channel": "sms", "words": normalise(word) if is_stop(word) else "", "covers": "service"},
+                evidence=evidence,
+                withdrawal={**withdrawal, "covers": "service"},
                 controller=named(controller),
             )
             for scope in Scope
         ]
     )
+    if not appended.repeated:
+        tell_delay(actor, party, said_at, moments.from_text(appended.receipts[0].recorded_at))
+    return Withdrawn(appended.repeated, first=not appended.repeated and not before)
+
+
+def has_refused(standings: Iterable[Standing]) -> bool:
+    """Tell whether a person, by what they said, wants no contact through the service at all."""
+    return any(one.scope is Scope.MANAGE and one.counterpart is None and one.state in NO for one in standings)
+
+
+def give_back_by_text(
+    ledger: Ledger,
+    carrier: Carrier,
+    *,
+    party: str,
+    message_sid: str,
+    now: datetime,
+    actor: str,
+    controller: Controller,
+    validity_days: int | None,
+) -> None:
+    """Record that a person texted START: of what they had said no to before, it gives back notices of the service only.
+
+    A webhook may come late, or again: Twilio's own time of the text decides whether it came after the no.
+    Raises CarrierError, LedgerError.
+    """
+    refused = [
+        standing
+        for standing in ledger.standings_of(party)
+        if standing.scope in GIVEN_BACK and standing.counterpart is None and standing.state in NO
+    ]
+    message = carrier.message(message_sid) if refused else None
+    if message is None or message.sent_at is None:
+        return
+    # Twilio tells whole seconds.
+    said_at = min(message.sent_at + timedelta(seconds=1), now)
+    known = [record.event for record in ledger.records(party) if record.event.counterpart is None]
+    events = [
+        ConsentEvent(
+            party=party,
+            scope=standing.scope,
+            state=State.GIVEN,
+            method=Method.SMS_REPLY,
+            effective_at=said_at,
+            source_event_id=f"{message_sid}:start",
+            actor=actor,
+            evidence={"message_sid": message_sid},
+            valid_until=None if validity_days is None else said_at + timedelta(days=validity_days),
+            controller=named(controller),
+        )
+        for standing in refused
+        # An older no may have been found after a newer one was taken back, so the standing alone does not tell.
+        if all(event.effective_at < said_at for event in known if event.scope is standing.scope)
+    ]
+    if events:
+        ledger.append(events)
 
 
 def named(controller: Controller) -> dict[str, str]:
@@ -68,24 +180,27 @@ def named(controller: Controller) -> dict[str, str]:
 
 
 def close_denied(
-    ledger: Ledger, carrier: Carrier, clock: Clock, party: str, *, reason: str, urgent: bool = False
+    ledger: Ledger, carrier: Carrier, clock: Clock, party: str, *, reason: str, deadline: float | None = None
 ) -> Closed:
-    """Close every open session of a person that the gate would not open now.
+    """Close every open session of a person that was revoked or that the gate would not open now.
 
     Each is closed at Twilio first: a session that the ledger calls closed must not connect. One that Twilio does not
     close stays open in the ledger, where the reconciler finds it, and the gate refuses its interactions meanwhile.
+    A call that is under way is ended with its session, and the other side is told.
     """
-    started = time.monotonic()
-    closed, pending = [], []
+    closed: list[str] = []
+    pending: list[str] = []
     for session in ledger.open_sessions_of(party):
-        if judge(ledger, session, clock.now()).permit:
+        if session.revocation is None and judge(ledger, session, clock.now()).permit:
             continue
-        late = urgent and time.monotonic() - started > URGENT_SECONDS
-        if not late and close(ledger, carrier, session, reason=reason, urgent=urgent):
-            closed.append(session.sid)
-        else:
-            pending.append(session.sid)
+        done = not is_late(deadline) and close(ledger, carrier, session, reason=reason, lost=True, deadline=deadline)
+        (closed if done else pending).append(session.sid)
     return Closed(tuple(closed), tuple(pending))
+
+
+def soon() -> float:
+    """Return the moment, on the monotonic clock, after which nothing more may begin while Twilio waits."""
+    return time.monotonic() + URGENT_SECONDS
 
 
 def judge(ledger: Ledger, session: Session, now: datetime) -> Decision:
@@ -93,23 +208,99 @@ def judge(ledger: Ledger, session: Session, now: datetime) -> Decision:
     return decide(session.parties, ledger.standings(session.parties), now)
 
 
-def close(ledger: Ledger, carrier: Carrier, session: Session, *, reason: str, urgent: bool = False) -> bool:
-    """Close a session at Twilio and in the ledger; return False, and log it, if Twilio could not be made to."""
+def close(
+    ledger: Ledger,
+    carrier: Carrier,
+    session: Session,
+    *,
+    reason: str,
+    lost: bool = False,
+    deadline: float | None = None,
+) -> bool:
+    """Close a session at Twilio and in the ledger; return False, and log it, if Twilio could not be made to.
+
+    `lost` says that its consent is lost: then the calls in it are ended, and who did not say no is told. Where Twilio
+    waits for an answer there is a `deadline` (of the monotonic clock): each request is short, and none begins after it.
+    """
     try:
-        carrier.close_session(session.sid, urgent=urgent)
+        carrier.close_session(session.sid, urgent=deadline is not None)
+        hung_up = not lost or _hang_up(carrier, session, deadline)
     except CarrierError as error:
         log.emit(
             "session-still-open",
             "ERROR",
             session=session.sid,
             reason=reason,
+            operation=error.operation,
             status=error.status,
             code=error.code,
         )
         return False
+    if not hung_up:
+        return False
+    _tell_exposure(session)
+    if lost:
+        tell_others(ledger, carrier, session, deadline)
     ledger.close_session(session, reason)
     log.emit("session-closed", session=session.sid, reason=reason, parties=_labels(session.parties))
     return True
+
+
+def _hang_up(carrier: Carrier, session: Session, deadline: float | None) -> bool:
+    """End the calls of a session; return False if there was no time for that. Raises CarrierError."""
+    urgent = deadline is not None
+    if is_late(deadline):
+        return False
+    calls, complete = carrier.live_calls(session.sid, urgent=urgent)
+    for call in calls:
+        if is_late(deadline):
+            return False
+        carrier.end_call(call, urgent=urgent)
+        log.emit("call-ended", session=session.sid, resource=call)
+    if not complete:
+        log.emit("interactions-unread", "WARNING", session=session.sid)
+    # Where there is more to read than there is time for, the reconciler reads it; it looks at the latest thousand.
+    return complete or not urgent
+
+
+def tell_delay(actor: str, party: str, requested_at: datetime, done_at: datetime) -> None:
+    """Log and measure how long it took from a person's no to the record from which on the gate refuses."""
+    seconds = _seconds(requested_at, done_at)
+    log.emit(
+        "withdrawal-done",
+        actor=actor,
+        parties=_labels([party]),
+        requested_at=moments.to_text(requested_at),
+        done_at=moments.to_text(done_at),
+        seconds=seconds,
+    )
+    log.measure(METRICS, {"Stack": runtime.environment().stack}, {"BlockSeconds": seconds}, unit="Seconds")
+
+
+def _tell_exposure(session: Session) -> None:
+    """Log and measure how long Twilio would still have connected people after one of them said no.
+
+    Someone whose no is older than the session was exposed from its beginning.
+    """
+    if session.revocation is None or not session.revocation.is_no:
+        return
+    now, said_at = runtime.clock().now(), max(session.revocation.at, session.opened_at)
+    seconds = _seconds(said_at, now)
+    log.emit(
+        "session-exposed",
+        session=session.sid,
+        record=session.revocation.record_id,
+        reason=session.revocation.reason,
+        requested_at=moments.to_text(said_at),
+        done_at=moments.to_text(now),
+        seconds=seconds,
+    )
+    log.measure(METRICS, {"Stack": runtime.environment().stack}, {"ExposureSeconds": seconds}, unit="Seconds")
+
+
+def _seconds(start: datetime, end: datetime) -> int:
+    """Return whole seconds, rounded up: a bound is not kept by rounding."""
+    return max(0, -((start - end) // timedelta(seconds=1)))
 
 
 def _labels(parties: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -217,7 +218,7 @@ class Door:
         if call.service == "s3":
             context |= _object_context(call, secure=secure)
         if call.service == "dynamodb":
-            context |= _leading_keys(call)
+            context |= _leading_keys(call) | _chosen_attributes(call)
         return context
 
 
@@ -267,6 +268,16 @@ def _leading_keys(call: Call) -> dict[str, tuple[str, ...]]:
             for detail in write.values():
                 add(name, detail.get("Key") or detail.get("Item") or {})
     return {"dynamodb:leadingkeys": tuple(found)} if found else {}
+
+
+def _chosen_attributes(call: Call) -> dict[str, tuple[str, ...]]:
+    """Return `dynamodb:Attributes`, the top-level attributes that a read names in its expressions, and `Select`."""
+    params = call.params
+    names: Mapping[str, str] = params.get("ExpressionAttributeNames") or {}
+    text = " ".join(str(params.get(f"{part}Expression", "")) for part in ("Projection", "Filter", "KeyCondition"))
+    found = {names.get(word, word) for word in re.findall(r"(?<![:\w.#])#?[A-Za-z_]\w*", text)}
+    context = {"dynamodb:attributes": tuple(sorted(found))} if found else {}
+    return context | ({"dynamodb:select": (str(params["Select"]),)} if "Select" in params else {})
 
 
 def _key_error(service: str, code: str, message: str) -> Refusal:

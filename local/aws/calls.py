@@ -103,8 +103,10 @@ def _json(body: bytes) -> Mapping[str, Any]:
 def _routed(service: str, environ: dict[str, Any], body: bytes) -> tuple[str, Mapping[str, Any]]:
     """Find the operation of a REST call by botocore's own model; the path's and query's values are its parameters."""
     request = BackendRequest(environ)
+    # HTTP APIs are signed for the service of REST APIs, and have a model of their own.
+    model = "apigatewayv2" if service == "apigateway" and str(environ.get("PATH_INFO")).startswith("/v2/") else service
     try:
-        operation, uri = get_service_router(service).match(request)
+        operation, uri = get_service_router(model).match(request)
     except (NotFound, NotImplementedError, BotoCoreError):
         return "", {}
     params: dict[str, Any] = {**request.args.to_dict(), **{k: unquote(str(v)) for k, v in uri.items()}}
@@ -127,6 +129,10 @@ def needs(call: Call) -> list[Need] | None:
         "logs": _log_needs,
         "sns": _topic_needs,
         "lambda": _function_needs,
+        "iam": _role_needs,
+        "scheduler": _schedule_needs,
+        "apigateway": _api_needs,
+        "monitoring": _alarm_needs,
     }
     reader = table.get(call.service)
     return None if reader is None else list(reader(call))
@@ -158,6 +164,13 @@ _S3_ACTIONS = {
     "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
     "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
     "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
+    "GetBucketReplication": "GetReplicationConfiguration",
+    "PutBucketReplication": "PutReplicationConfiguration",
+    "DeleteBucketReplication": "PutReplicationConfiguration",
+    "GetBucketInventoryConfiguration": "GetInventoryConfiguration",
+    "ListBucketInventoryConfigurations": "GetInventoryConfiguration",
+    "PutBucketInventoryConfiguration": "PutInventoryConfiguration",
+    "DeleteBucketInventoryConfiguration": "PutInventoryConfiguration",
     "DeleteBucketOwnershipControls": "PutBucketOwnershipControls",
     "DeleteBucketTagging": "PutBucketTagging",
 }
@@ -230,6 +243,8 @@ def _dynamodb_needs(call: Call) -> Iterator[Need]:
 
     if "StreamArn" in params:
         yield Need(f"dynamodb:{operation}", params["StreamArn"])
+    elif operation in {"ListBackups", "ListTables"}:
+        yield Need(f"dynamodb:{operation}", "*")
     elif operation in {"TransactWriteItems", "TransactGetItems"}:
         for item in params.get("TransactItems", []):
             for kind, detail in item.items():
@@ -300,6 +315,10 @@ def _queue_needs(call: Call) -> Iterator[Need]:
 def _log_needs(call: Call) -> Iterator[Need]:
     group = call.params.get("logGroupName") or call.params.get("logGroupIdentifier")
     stream = call.params.get("logStreamName", "")
+    if call.operation == "DescribeLogGroups":
+        # However narrow the prefix that is asked for, Logs checks the permission for all groups of the account.
+        yield Need("logs:DescribeLogGroups", call.arn("log-group::log-stream:"))
+        return
     yield Need(f"logs:{call.operation}", call.arn(f"log-group:{group}:log-stream:{stream}") if group else "*")
 
 
@@ -316,3 +335,42 @@ def _function_needs(call: Call) -> Iterator[Need]:
     qualifier = call.params.get("Qualifier")
     arn = name if name.startswith("arn:") else call.arn(f"function:{name}")
     yield Need(f"lambda:{action}", f"{arn}:{qualifier}" if qualifier else arn)
+
+
+def _role_needs(call: Call) -> Iterator[Need]:
+    name = call.params.get("RoleName")
+    yield Need(f"iam:{call.operation}", f"arn:aws:iam::{ACCOUNT}:role/{name}" if name else "*")
+
+
+def _schedule_needs(call: Call) -> Iterator[Need]:
+    name, group = call.params.get("Name"), call.params.get("groupName", "default")
+    if not name:
+        resource = "*"
+    elif call.operation.endswith("Group"):
+        resource = call.arn(f"schedule-group/{name}")
+    else:
+        resource = call.arn(f"schedule/{group}/{name}")
+    yield Need(f"scheduler:{call.operation}", resource)
+
+
+#: Operations on HTTP APIs, whose IAM action is the HTTP method and whose resource is the path.
+_API_PATHS = {
+    "GetApi": "/apis/{ApiId}",
+    "GetRoutes": "/apis/{ApiId}/routes",
+    "GetStage": "/apis/{ApiId}/stages/{StageName}",
+    "GetStages": "/apis/{ApiId}/stages",
+}
+_API_METHODS = {"Get": "GET", "Cre": "POST", "Upd": "PATCH", "Del": "DELETE"}
+
+
+def _api_needs(call: Call) -> Iterator[Need]:
+    path = _API_PATHS.get(call.operation)
+    params = {name[:1].upper() + name[1:]: value for name, value in call.params.items()}
+    resource = f"arn:aws:apigateway:{call.region}::{path.format(**params)}" if path else "*"
+    yield Need(f"apigateway:{_API_METHODS.get(call.operation[:3], 'PUT')}", resource)
+
+
+def _alarm_needs(call: Call) -> Iterator[Need]:
+    # Alarms are described for the whole account; the rest of CloudWatch knows no resource here.
+    resource = call.arn("alarm:*", service="cloudwatch") if call.operation == "DescribeAlarms" else "*"
+    yield Need(f"cloudwatch:{call.operation}", resource)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
 from moto.dynamodb.exceptions import DynamodbException
+from moto.dynamodb.models.utilities import DynamoJsonEncoder
 from moto.dynamodb.responses import DynamoHandler
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def install(mends: Mends, clock: Clock) -> None:
         for expired in [name for name, (at, _, _) in done.items() if now - at > TOKEN_SECONDS]:
             del done[expired]
         # Copied before the call: moto writes into the request while it carries it out.
-        fingerprint = hashlib.sha256(json.dumps(handler.body, sort_keys=True).encode()).hexdigest()
+        text = json.dumps(handler.body, sort_keys=True, cls=DynamoJsonEncoder)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()
         if token in done:
             _, known, answer = done[token]
             if known != fingerprint:

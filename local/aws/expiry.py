@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from moto.dynamodb.models import dynamodb_backends
 from moto.logs.models import logs_backends
 from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeMultipart, s3_backends
+from moto.s3.responses import S3Response
 
 from local.aws import kms_keys, queues
 from local.aws.calls import ACCOUNT
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 #: How often time's mere passing is looked at; a move of the clock is looked at at once.
 LOOK_SECONDS = 60.0
+_MOTOS_DAY = "2010-11-10T20:48:33.000Z"
 _TTL_OLDEST_SECONDS = 5 * 365 * 86400
 
 
@@ -47,13 +49,24 @@ class Expiry:
         self._looked = clock.now()
 
     def install(self, mends: Mends) -> None:
-        """Let moto note when an upload began."""
+        """Let moto note when an upload began, and say so in its list: it answers the same day of 2010 for all."""
 
         def initialize(original: Any, upload: FakeMultipart, *args: Any, **kwargs: Any) -> None:
             original(upload, *args, **kwargs)
             vars(upload)["begun_at"] = _moment(self._clock.now())
 
+        def listed(original: Any, response: S3Response) -> Any:
+            status, headers, body = original(response)
+            prefix = response.querystring.get("prefix", [""])[0]
+            uploads = s3_backends[ACCOUNT]["aws"].list_multipart_uploads(response.bucket_name).values()
+            for upload in uploads:
+                if upload.key_name.startswith(prefix):
+                    begun = f"{vars(upload)['begun_at'].isoformat(timespec='milliseconds')}Z"
+                    body = body.replace(_MOTOS_DAY, begun, 1)
+            return status, headers, body
+
         mends.wrap(FakeMultipart, "__init__", initialize)
+        mends.wrap(S3Response, "list_multipart_uploads", listed)
 
     def start(self) -> None:
         """Look from now on. After the agenda in line: a schedule that was due first sees what was there then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +45,10 @@ def install(mends: Mends, deleted: Callable[[str], None]) -> None:
         return result
 
     def create_mapping(original: Any, backend: LambdaBackend, spec: dict[str, Any]) -> Any:
-        if ":sqs:" not in str(spec.get("EventSourceArn", "")):
+        if not re.match("arn:aws:(sqs|dynamodb):", str(spec.get("EventSourceArn", ""))):
             raise JsonRESTError(
                 "InvalidParameterValueException",
-                f"The local cloud carries out event sources of SQS only, not {spec.get('EventSourceArn')}.",
+                f"The local cloud carries out event sources of SQS and DynamoDB, not {spec.get('EventSourceArn')}.",
             )
         return original(backend, spec)
 

@@ -6,11 +6,13 @@ reason. Errors follow the KMS API reference; the key states follow "Key states o
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from moto.core.exceptions import JsonRESTError
+from moto.kms import models
 from moto.kms.models import KmsBackend, kms_backends
-from moto.kms.utils import KeySpec
+from moto.kms.utils import KeySpec, generate_private_key
 
 from local.aws.calls import ACCOUNT
 
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
 
 #: The only MAC algorithm of each HMAC key spec.
 _MAC_ALGORITHMS = {f"HMAC_{bits}": f"HMAC_SHA_{bits}" for bits in (224, 256, 384, 512)}
+
+
+def private_key(key_spec: str) -> Any:
+    """Return the private key of a new key: moto makes an RSA key (50 ms) for symmetric and HMAC keys too."""
+    return generate_private_key(key_spec) if key_spec.startswith(("RSA", "ECC")) else _unused_private_key()
+
+
+@functools.cache
+def _unused_private_key() -> Any:
+    return generate_private_key(KeySpec.RSA_2048)
 
 
 def find_key(arn_or_id: str, region: str) -> Any | None:
@@ -54,7 +66,8 @@ def delete_due_keys(now: float) -> None:
 
 
 def install(mends: Mends) -> None:
-    """Make moto's KMS check a key before each use."""
+    """Make moto's KMS check a key before each use, and make key pairs only for keys that have one."""
+    mends.replace(models, "generate_private_key", private_key)
     mends.wrap(KmsBackend, "encrypt", _encrypt)
     mends.wrap(KmsBackend, "generate_data_key", _encrypt)
     mends.wrap(KmsBackend, "decrypt", _decrypt)

@@ -36,7 +36,7 @@ KNOWN_KEYS = frozenset(
         *(f"kms:{key}" for key in ("keyspec", "keyusage", "scheduledeletionpendingwindowindays")),
         *(f"s3:{key}" for key in ("tlsversion", "prefix", "delimiter", "max-keys", "versionid", "authtype")),
         *(f"s3:object-lock-{key}" for key in ("mode", "retain-until-date", "legal-hold")),
-        "dynamodb:leadingkeys",
+        *(f"dynamodb:{key}" for key in ("leadingkeys", "attributes", "select")),
         *(f"secretsmanager:{key}" for key in ("secretid", "versionid", "versionstage", "name")),
     }
 )

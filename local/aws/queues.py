@@ -1,6 +1,7 @@
 """SQS queues that only hold messages: who consumes them is told that there is something, and comes for it.
 
-moto calls the mapped function from within SendMessage, once, one message at a time and without a retry.
+moto calls the mapped function from within SendMessage, once, one message at a time and without a retry. It also takes a
+queue's policy away whenever another attribute is set.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from local.aws.mends import Mends
 
 
-class _Unheard(dict[str, Any]):
+class Unheard(dict[str, Any]):
     """The mappings of a queue, kept and answered for, but not walked through by SendMessage."""
 
     def items(self) -> Any:
@@ -29,13 +30,18 @@ def install(mends: Mends, arrived: Callable[[str], None]) -> None:
 
     def initialize(original: Any, queue: Queue, *args: Any, **kwargs: Any) -> None:
         original(queue, *args, **kwargs)
-        queue.lambda_event_source_mappings = _Unheard()
+        queue.lambda_event_source_mappings = Unheard()
 
     def add_message(original: Any, queue: Queue, message: Message) -> None:
         original(queue, message)
         arrived(queue.queue_arn)
 
+    def set_attributes(original: Any, queue: Queue, attributes: dict[str, Any], now: float | None = None) -> None:
+        kept = {} if "Policy" in attributes else {"Policy": getattr(queue, "policy", None)}
+        original(queue, {**attributes, **kept}, now)
+
     mends.wrap(Queue, "__init__", initialize)
+    mends.wrap(Queue, "_set_attributes", set_attributes)
     mends.wrap(Queue, "add_message", add_message)
 
 

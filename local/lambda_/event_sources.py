@@ -11,19 +11,16 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from moto.awslambda.models import EventSourceMapping, LambdaBackend, LambdaFunction, lambda_backends
-from moto.core.exceptions import JsonRESTError
+from moto.awslambda.models import EventSourceMapping, LambdaFunction
 from moto.sqs.models import Message, sqs_backends
 
-from local.aws.authorization import permission
-from local.aws.callers import session_of
 from local.aws.calls import ACCOUNT
-from local.aws.policy import Question
 from local.aws.queues import find_queue
 from local.lambda_.functions import FunctionMissingError, Functions, ThrottledError, find_function
+from local.lambda_.pump import Pump, install, lacking, mappings
 
 if TYPE_CHECKING:
     from moto.sqs.models import Queue
@@ -46,85 +43,38 @@ class QueuePump:
         self._functions = functions
         self._agenda = agenda
         self._clock = clock
-        self._waiting: set[str] = set()
-        self._busy = False
-        self._changed = threading.Condition()
         self._feeding = threading.RLock()
-        self._closed = False
-        self._thread = threading.Thread(target=self._work, name="queue-pump", daemon=True)
-        self._thread.start()
+        self._pump = Pump("queue-pump", self._feed)
 
     def install(self, mends: Mends) -> None:
         """Check a new mapping as Lambda does, and feed it at once."""
-
-        def create(original: Any, backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
-            function = find_function(str(spec.get("FunctionName")), None, backend.region_name)
-            if refusal := _refused(function, str(spec.get("EventSourceArn"))):
-                raise JsonRESTError(
-                    "InvalidParameterValueException",
-                    f"The provided execution role does not have permissions to call {refusal} on SQS",
-                )
-            mapping: EventSourceMapping = original(backend, spec)
-            self.arrived(mapping.event_source_arn)
-            return mapping
-
-        def update(original: Any, backend: LambdaBackend, uuid: str, spec: dict[str, Any]) -> Any:
-            mapping = original(backend, uuid, spec)
-            if mapping is not None:
-                self.arrived(mapping.event_source_arn)
-            return mapping
-
-        mends.wrap(LambdaBackend, "create_event_source_mapping", create)
-        mends.wrap(LambdaBackend, "update_event_source_mapping", update)
+        install(mends, "sqs", _reason, self._pump)
 
     def arrived(self, queue_arn: str) -> None:
         """Hear that a queue has a message."""
-        with self._changed:
-            self._waiting.add(queue_arn)
-            self._changed.notify_all()
+        self._pump.arrived(queue_arn)
 
     def settle(self, timeout: float = 30.0) -> bool:
         """Wait until what has arrived was handed out; False if that takes longer than `timeout` seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
+        return self._pump.settle(timeout)
 
     def wake_all(self) -> None:
         """Look at every mapped queue: after a restart there may be messages that nobody has heard of."""
-        for mapping in _mappings():
+        for mapping in mappings("sqs"):
             self.arrived(mapping.event_source_arn)
 
     def close(self) -> None:
         """End the thread after the batch that it is at."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._thread.join()
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or bool(self._waiting))
-                if self._closed:
-                    return
-                queue_arn = self._waiting.pop()
-                self._busy = True
-            try:
-                self._feed(queue_arn)
-            except Exception:
-                log.exception("feeding from %s failed", queue_arn)
-            finally:
-                with self._changed:
-                    self._busy = False
-                    self._changed.notify_all()
+        self._pump.close()
 
     def _feed(self, queue_arn: str) -> None:
         with self._feeding:
             queue = find_queue(queue_arn)
-            mappings = [m for m in _mappings() if m.event_source_arn == queue_arn and m.enabled]
-            if queue is None or not mappings or self._closed:
+            mapped = [m for m in mappings("sqs") if m.event_source_arn == queue_arn and m.enabled]
+            if queue is None or not mapped or self._pump.closed:
                 return
-            for mapping in mappings:
-                while self._batch(mapping, queue) and not self._closed:
+            for mapping in mapped:
+                while self._batch(mapping, queue) and not self._pump.closed:
                     pass
             # What could not be worked off comes back later, and nobody will say so then.
             now = self._clock.now()
@@ -138,7 +88,7 @@ class QueuePump:
             function = find_function(mapping.function_arn)
         except FunctionMissingError:
             return False
-        if refusal := _refused(function, mapping.event_source_arn):
+        if refusal := lacking(function, mapping.event_source_arn, _NEEDED):
             log.error("%s cannot be fed: its role may not %s on %s", function.function_name, refusal, queue.queue_arn)
             return False
         backend = sqs_backends[ACCOUNT][queue.region]
@@ -158,17 +108,14 @@ class QueuePump:
             # Without a visibility timeout the batch would come back at once, and for ever.
             return timeout > 0
         failed = (
-            _failed(outcome.payload) if "ReportBatchItemFailures" in (mapping.function_response_types or []) else set()
+            failed_items(outcome.payload)
+            if "ReportBatchItemFailures" in (mapping.function_response_types or [])
+            else set()
         )
         for message in messages:
             if failed is not None and message.id not in failed:
                 queue.delete_message(str(message.receipt_handle))
         return True
-
-
-def _mappings() -> Iterator[EventSourceMapping]:
-    for backend in list(lambda_backends[ACCOUNT].values()):
-        yield from list(backend._event_source_mappings.values())  # noqa: SLF001 - across regions there is no other way
 
 
 def _appearances(queue: Queue) -> Iterator[float]:
@@ -177,14 +124,16 @@ def _appearances(queue: Queue) -> Iterator[float]:
         yield max(message.visible_at, message.delayed_until) / 1000
 
 
-def _refused(function: LambdaFunction, queue_arn: str) -> str | None:
-    """Return the first call that the function's role lacks to be fed from a queue."""
-    who = session_of(function.role, function.function_name)
-    return next((a.partition(":")[2] for a in _NEEDED if permission(Question(who, a, queue_arn))), None)
+def _reason(function: LambdaFunction, spec: Mapping[str, Any]) -> str:
+    """Return why a function cannot be fed from a queue, in Lambda's words, or an empty text."""
+    action = lacking(function, str(spec["EventSourceArn"]), _NEEDED)
+    if action is None:
+        return ""
+    return f"The provided execution role does not have permissions to call {action.partition(':')[2]} on SQS"
 
 
-def _failed(answer: bytes) -> set[str] | None:
-    """Return the ids of the failed messages; None, all of them, for an answer that Lambda cannot read."""
+def failed_items(answer: bytes) -> set[str] | None:
+    """Return the ids of what failed of a batch; None, all of it, for an answer that Lambda cannot read."""
     try:
         parsed = json.loads(answer or b"null")
         return {str(f["itemIdentifier"]) for f in (parsed or {}).get("batchItemFailures") or []}

@@ -150,7 +150,7 @@ class Invocations:
                 "ErrorCode": "200",
                 "ErrorMessage": outcome.message if outcome else why,
             }
-            self._send(function, letters, event.payload.decode(), {k: v[:1024] or "-" for k, v in attributes.items()})
+            self.send(function, letters, event.payload.decode(), {k: v[:1024] or "-" for k, v in attributes.items()})
         self._deliver(event, function, outcome, _event_settings(function), "OnFailure", why)
 
     def _deliver(
@@ -181,9 +181,9 @@ class Invocations:
             if outcome.error:
                 record["responseContext"]["functionError"] = outcome.error
             record["responsePayload"] = _json_or_text(outcome.payload)
-        self._send(function, target, json.dumps(record), None)
+        self.send(function, target, json.dumps(record), None)
 
-    def _send(self, function: LambdaFunction, target: str, body: str, attributes: dict[str, str] | None) -> None:
+    def send(self, function: LambdaFunction, target: str, body: str, attributes: dict[str, str] | None) -> None:
         """Send to a queue, topic or function under the function's own role, as Lambda does."""
         service = target.split(":")[2]
         action = {"sqs": "sqs:SendMessage", "sns": "sns:Publish", "lambda": "lambda:InvokeFunction"}.get(service)

@@ -16,6 +16,8 @@ against the real service:
 - what a removed number does while sessions hold it: it drains here, and cannot be added again meanwhile;
 - a caller whose call the intercept refused: busy here;
 - ARRET, ARRETE and ARRETT: Proxy drops them, and the platform does not block the pair here;
+- a text that Proxy relays to somebody who opted out: a failed message with error code 21610 here, whose alert names
+  the inbound message;
 - the platform's own confirmation texts to STOP, START and HELP: none here.
 
 Not carried out: recordings, Messaging Services and Advanced Opt-Out, toll-free's network-level opt-out, SharedKey

@@ -73,6 +73,12 @@ class Messaging:
             raise TwilioError(21610)
         return self._record(account_sid, number, to, body, direction, "queued", media)
 
+    def bar(self, account_sid: str, number: str, to: str, body: str, media: Sequence[str] = ()) -> Message:
+        """Record a message that is not sent because its recipient opted out: failed, with error code 21610."""
+        message = self._record(account_sid, number, to, body, "outbound-api", "failed", media)
+        message.error_code = 21610
+        return message
+
     def advance(self, message: Message, status: str) -> None:
         """Move an outbound message on; when it is `delivered` the recipient's phone shows it."""
         message.status, message.updated = status, self._now()

@@ -215,6 +215,11 @@ class Simulator:
                 interaction.outbound_resource_sid = outcome.outbound_sid = outbound.sid
             except TwilioError as error:
                 refusal, interaction.outbound_resource_status = error, "failed"
+                if error.code == 21610:
+                    barred = self._carrier.messaging.bar(
+                        message.account_sid, peer.proxy_identifier, peer.identifier, message.body
+                    )
+                    interaction.outbound_resource_sid = outcome.outbound_sid = barred.sid
             self._carrier.proxy.touch(relay.session)
         if refusal is None:
             self._deliver_text(outcome, relay.service, interaction, outbound)

@@ -20,6 +20,7 @@ from tests.handlers.world import ACCOUNT, ANA, BEN, KEY, SECRET, World
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 SERVICE = "KS" + "5" * 32
 SESSION = "KC" + "7" * 32
+NAME = "si_" + "0" * 32 + ".1"
 Reply = tuple[int, Any]
 
 
@@ -48,7 +49,7 @@ class Scripted:
 
     def open(self) -> Any:
         """Open a session between Ana and Ben."""
-        return self.carrier().open_session([ANA, BEN], unique_name=None, ttl=60, closes_at=NOW, mode="voice-only")
+        return self.carrier().open_session([ANA, BEN], unique_name=NAME, ttl=60, closes_at=NOW, mode="voice-only")
 
 
 @pytest.fixture
@@ -57,6 +58,60 @@ def twilio_says() -> Iterator[Scripted]:
     scripted = Scripted()
     yield scripted
     scripted.server.close()
+
+
+class TestWithdrawing:
+    """What ends a call and tells people."""
+
+    def test_live_calls_are_those_that_are_not_over(self, twilio_says: Scripted) -> None:
+        """Calls in any state but an end are named once by their inbound leg, page by page; texts are not."""
+        states = ("ringing", "in-progress", "completed", "busy", "no-answer", "failed", "canceled", None)
+        calls = [
+            {"type": "voice", "inbound_resource_sid": f"CA{number}", "inbound_resource_status": state}
+            for number, state in enumerate(states)
+        ]
+        text = {"type": "message", "inbound_resource_sid": "SM1", "inbound_resource_status": "received"}
+        following = {"next_page_url": "https://elsewhere.example/x?Page=1"}
+        twilio_says.replies = [
+            (200, {"interactions": [text, *calls[:4]], "meta": following}),
+            (200, {"interactions": calls[4:], "meta": {}}),
+        ]
+        assert twilio_says.carrier().live_calls(SESSION) == (["CA0", "CA1", "CA7"], True)
+
+    @pytest.mark.parametrize(("status", "code"), [(404, 20404), (400, 21220)])
+    def test_call_that_is_over_is_no_error(self, twilio_says: Scripted, status: int, code: int) -> None:
+        """A call that Twilio no longer knows, or that has ended, is ended."""
+        twilio_says.replies = [(status, {"code": code})]
+        twilio_says.carrier().end_call("CA1")
+        assert [form for _, _, form in twilio_says.asked] == [{"Status": ["completed"]}]
+
+    def test_call_that_cannot_be_ended_is_an_error(self, twilio_says: Scripted) -> None:
+        """Anything else is told."""
+        twilio_says.replies = [(400, {"code": 20001})]
+        with pytest.raises(CarrierError):
+            twilio_says.carrier().end_call("CA1")
+
+    @pytest.mark.parametrize(("sender", "field"), [("MG" + "1" * 32, "MessagingServiceSid"), ("+12125550142", "From")])
+    def test_text_comes_from_a_number_or_a_service(self, twilio_says: Scripted, sender: str, field: str) -> None:
+        """A Messaging Service and a number are named in the field that Twilio has for each."""
+        twilio_says.replies = [(201, {"sid": "SM1"})]
+        assert twilio_says.carrier().send(sender, ANA, "hello") == "SM1"
+        assert twilio_says.asked[0][2] == {field: [sender], "To": [ANA], "Body": ["hello"]}
+
+    @pytest.mark.parametrize("status", [500, 503])
+    def test_text_is_never_sent_twice(self, twilio_says: Scripted, status: int) -> None:
+        """What Twilio may have begun is not repeated, and its message, which may name somebody, is not kept."""
+        twilio_says.replies = [(status, {"message": f"about {ANA}"})]
+        with pytest.raises(CarrierError) as caught:
+            twilio_says.carrier().send("+12125550142", ANA, "hello")
+        assert (len(twilio_says.asked), ANA in str(caught.value)) == (1, False)
+
+    @pytest.mark.parametrize("answer", [{}, {"participants": [{"sid": "KP1"}]}, {"participants": None}])
+    def test_answer_of_another_form_is_an_error(self, twilio_says: Scripted, answer: dict[str, Any]) -> None:
+        """Seats that are not of the documented form are an error that quotes nobody."""
+        twilio_says.replies = [(200, answer)]
+        with pytest.raises(CarrierError):
+            twilio_says.carrier().seats(SESSION)
 
 
 class TestRepeating:
@@ -155,6 +210,46 @@ class TestSessions:
         form = twilio_says.asked[0][2]
         assert (form["Ttl"], form["DateExpiry"]) == (["60"], ["2026-05-04T12:00:00Z"])
         assert [json.loads(text) for text in form["Participants"]] == [{"Identifier": ANA}, {"Identifier": BEN}]
+
+
+class TestEnd:
+    """The end of a session: set, and asked for."""
+
+    def test_end_is_set_twice(self, twilio_says: Scripted) -> None:
+        """A renewed session gets the longest silence and the moment itself, as a new one does."""
+        twilio_says.replies = [(200, {"status": "open"})]
+        assert twilio_says.carrier().renew_session(SESSION, ttl=90, closes_at=NOW)
+        assert twilio_says.asked[0][2] == {"Ttl": ["90"], "DateExpiry": ["2026-05-04T12:00:00Z"]}
+
+    @pytest.mark.parametrize("reply", [(404, {"code": 20404}), (400, {"code": 80607})])
+    def test_what_is_closed_is_not_renewed(self, twilio_says: Scripted, reply: Reply) -> None:
+        """A session that is closed or gone is told as such, and any other refusal is an error."""
+        twilio_says.replies = [reply]
+        assert not twilio_says.carrier().renew_session(SESSION, ttl=90, closes_at=NOW)
+        twilio_says.replies = [(400, {"code": 20001})]
+        with pytest.raises(CarrierError, match="renew-session"):
+            twilio_says.carrier().renew_session(SESSION, ttl=90, closes_at=NOW)
+
+    @pytest.mark.parametrize(
+        ("reply", "is_open"),
+        [
+            ((200, {"status": "open"}), True),
+            ((200, {"status": "in-progress"}), True),
+            ((200, {"status": "closed"}), False),
+            ((200, {}), False),
+            ((404, {}), False),
+        ],
+    )
+    def test_tells_whether_it_connects(self, twilio_says: Scripted, reply: Reply, is_open: bool) -> None:
+        """Only a session that Twilio says is open, or in progress, would connect anybody."""
+        twilio_says.replies = [reply]
+        assert twilio_says.carrier().is_open(SESSION) is is_open
+
+    def test_doubt_is_an_error(self, twilio_says: Scripted) -> None:
+        """A Twilio that does not say whether a session is open has not said that it is closed."""
+        twilio_says.replies = [(503, {})]
+        with pytest.raises(CarrierError, match="fetch-session"):
+            twilio_says.carrier().is_open(SESSION)
 
 
 class TestReading:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
 
 import pytest
 from parley import runtime
+from parley.core import moments
 from parley.core.consent import verify_chain
 
 from tests.handlers.world import (
@@ -16,6 +19,7 @@ from tests.handlers.world import (
     KEEP_DAYS,
     STRANGER,
     World,
+    aws,
     body,
     deliver,
     lines,
@@ -76,6 +80,8 @@ def test_withdrawal_that_twilio_does_not_hear_is_finished_later(world: World) ->
     ("changes", "path"),
     [
         ({"party": "2125550111"}, "party"),
+        ({"party": "+1212555"}, "party"),
+        ({"party": "user:"}, "party"),
         ({"scope": "everything"}, "scope"),
         ({"state": "maybe"}, "state"),
         ({"method": "telepathy"}, "method"),
@@ -149,11 +155,12 @@ def test_a_no_to_recording_keeps_the_session(world: World) -> None:
 
 def test_import_does_not_lift_a_withdrawal(world: World) -> None:
     """An imported consent is recorded, and the answer tells that the withdrawal still stands (I3)."""
-    world.patch.setenv("PARLEY_CONSENT", json.dumps({"methods": ["admin_import"], "validityDays": None}))
+    world.patch.setenv("PARLEY_CONSENT", json.dumps({"methods": ["admin_import"], "questionMinutes": 60}))
     runtime.reset()
     world.consent(ANA, "withdrawn")
     world.clock.advance(60)
-    answer = world.consent(ANA, method="admin_import")
+    proof = {"system": "crm", "batch": "2026-05", "original_method": "contract"}
+    answer = world.consent(ANA, method="admin_import", evidence=proof)
     assert (answer["statusCode"], body(answer)["state"]) == (201, "withdrawn")
 
 
@@ -179,7 +186,7 @@ def test_rows_leave_in_time(world: World) -> None:
     """Every row of a consent has the time to live that its class declares."""
     world.consent(ANA)
     expected = int(world.clock.now()) + KEEP_DAYS["consent-evidence"] * DAY
-    assert {row["sk"]["S"].partition("#")[0] for row in world.rows()} == {"EVENT", "HEAD", "STATE", "SOURCE"}
+    assert {row["sk"]["S"].partition("#")[0] for row in world.rows()} == {"EVENT", "HEAD", "STATE", "SOURCE", "CONTACT"}
     assert all(abs(int(row["expires_at"]["N"]) - expected) < 5 for row in world.rows())
 
 
@@ -203,3 +210,140 @@ def test_tells_where_a_party_stands(world: World) -> None:
         "record_voice": "refused",
     }
     verify_chain(world.ledger.records(party))
+
+
+class TestRecord:
+    """What a record holds beside the answer itself (the fields of ISO/IEC TS 27560:2023)."""
+
+    SAID: ClassVar[dict[str, Any]] = {
+        "identity": {"how_verified": "otp"},
+        "number_tenure": {"first_seen": "2026-03-01", "line_type": "mobile"},
+        "location": {"codes": ["US-WA", "DE"], "source": "declared", "confidence": "high", "rules_version": "2026.1"},
+        "legal_basis": "contract",
+    }
+
+    def test_holds_what_was_reported(self, world: World) -> None:
+        """Identity, tenure, place and legal basis are kept as reported; purposes, region and processors are added."""
+        party = body(world.consent(ANA, **self.SAID))["party"]
+        (record,) = world.ledger.records(party)
+        document = record.document()
+        assert document["subject"] == {
+            "key": party,
+            "identity": {"how_verified": "otp"},
+            "number_tenure": {"first_seen": "2026-03-01", "line_type": "mobile"},
+        }
+        assert document["jurisdiction"] == self.SAID["location"]
+        assert (document["legal_basis"], document["purposes"]) == ("contract", ["billing", "safety"])
+        assert (document["storage_region"], document["retention_class"]) == ("us-east-1", "consent-evidence")
+        assert document["processors"] == [{"name": "Twilio", "role": "processor", "country": "US"}]
+        assert document["receipt_id"] == f"R-{record.record_id}"
+
+    @pytest.mark.parametrize("name", sorted(SAID))
+    def test_other_members_are_another_event(self, world: World, name: str) -> None:
+        """A source event id that comes again with another identity, tenure, place or basis is refused."""
+        world.consent(ANA, source_event_id="x")
+        answer = world.consent(ANA, source_event_id="x", **{name: self.SAID[name]})
+        assert problem_of(answer) == (409, "source-event-reused")
+        assert world.consent(ANA, source_event_id="x")["statusCode"] == 200
+
+    def test_withdrawal_says_how_and_when(self, world: World) -> None:
+        """A withdrawal keeps its channel, the stop word, what it covers, and when it was asked for and done."""
+        at = datetime.fromtimestamp(world.clock.now() - 90, UTC).isoformat()
+        answer = world.consent(ANA, "withdrawn", withdrawal={"channel": "email", "words": "Stop!"}, occurred_at=at)
+        (record,) = world.ledger.records(body(answer)["party"])
+        withdrawal = record.document()["withdrawal"]
+        delay = moments.from_text(withdrawal.pop("done_at")) - moments.from_text(withdrawal.pop("requested_at"))
+        assert withdrawal == {"channel": "email", "words": "stop", "covers": "service"}
+        assert timedelta(seconds=89) < delay < timedelta(seconds=120)
+
+    def test_user_id_is_another_person_than_a_number(self, world: World) -> None:
+        """A party can be named by a user id, whose key is not that of a number with the same digits."""
+        answer = world.consent("user:12125550111", counterpart="user:driver-7")
+        assert answer["statusCode"] == 201
+        assert body(answer)["party"] != body(world.consent(ANA))["party"]
+        (record, *_) = world.ledger.records(body(answer)["party"])
+        assert record.event.counterpart == world.identities.party("user:driver-7")
+
+
+class TestContact:
+    """The plain identifier is sealed, apart from the records, for nobody to read."""
+
+    def test_number_is_nowhere_in_the_table(self, world: World) -> None:
+        """No row holds the number in the clear; one holds it encrypted for its party and purpose alone."""
+        party = body(world.consent(ANA))["party"]
+        assert ANA.encode() not in repr(world.rows()).encode()
+        (row,) = world.rows("CONTACT")
+        sealed = base64.b64decode(row["ciphertext"]["S"])
+        kms = aws("kms")
+        opened = kms.decrypt(CiphertextBlob=sealed, EncryptionContext={"party": party, "purpose": "contact"})
+        assert opened["Plaintext"] == f"e164:{ANA}".encode()
+        with pytest.raises(kms.exceptions.InvalidCiphertextException):
+            kms.decrypt(CiphertextBlob=sealed, EncryptionContext={"party": "0" * 64, "purpose": "contact"})
+
+    def test_a_no_leaves_no_contact(self, world: World) -> None:
+        """Who only ever said no is not written down by number, not even sealed."""
+        assert world.consent(ANA, "refused")["statusCode"] == 201
+        assert world.rows("CONTACT") == []
+
+    def test_is_dropped_and_the_chain_stays(self, world: World) -> None:
+        """Once dropped, the contact is gone and the chain verifies as before."""
+        party = body(world.consent(ANA))["party"]
+        assert world.ledger.drop_contact(party)
+        assert not world.ledger.drop_contact(party)
+        assert "ciphertext" not in world.rows("CONTACT")[0]
+        verify_chain(world.ledger.records(party))
+
+    def test_without_the_key_nothing_is_recorded(self, world: World) -> None:
+        """A contact that cannot be sealed is 503: a consent of somebody who cannot be named proves nothing."""
+        world.patch.setenv("PARLEY_EVIDENCE_KEY", "arn:aws:kms:us-east-1:123456789012:key/gone")
+        runtime.reset()
+        assert world.consent(ANA)["statusCode"] == 503
+        assert world.rows("EVENT#") == []
+
+
+class TestReceipt:
+    """`GET /v1/consents/{party}/receipts/{id}`."""
+
+    def test_as_json(self, world: World) -> None:
+        """By default a receipt is JSON and names the record and its hash."""
+        told = body(world.consent(ANA))
+        answer = world.receipt(told["party"], f"R-{told['record_id']}")
+        assert (answer["statusCode"], answer["headers"]["content-type"]) == (200, "application/json")
+        given = body(answer)
+        (record,) = world.ledger.records(told["party"])
+        assert (given["record_id"], given["record_hash"]) == (record.record_id, record.record_hash)
+        assert given["pii_processing"]["retention_period"]["consent-evidence"] == KEEP_DAYS["consent-evidence"]
+
+    def test_as_a_page(self, world: World) -> None:
+        """Who asks for HTML gets a page, with the controller's name escaped."""
+        told = body(world.consent(ANA))
+        answer = world.receipt(told["party"], f"R-{told['record_id']}", "text/html,application/json;q=0.5")
+        assert answer["headers"]["content-type"] == "text/html; charset=utf-8"
+        assert "Acme &lt;Rides&gt;" in answer["body"]
+        assert ANA not in answer["body"]
+
+    @pytest.mark.parametrize(
+        ("accept", "html"),
+        [
+            ("text/html", True),
+            ("TEXT/HTML; q=0.9, application/json;q=0.8", True),
+            ("text/html;q=0.8, application/json", False),
+            ("text/html;q=0", False),
+            ("text/html;q=x", False),
+            ("text/*", False),
+            ("", False),
+        ],
+    )
+    def test_form_is_what_the_caller_would_rather_have(self, world: World, accept: str, html: bool) -> None:
+        """HTML is given to who names it and weighs it more than JSON, and to nobody else."""
+        told = body(world.consent(ANA))
+        answer = world.receipt(told["party"], f"R-{told['record_id']}", accept)
+        assert (answer["headers"]["content-type"] == "text/html; charset=utf-8") is html
+
+    def test_of_somebody_else_is_unknown(self, world: World) -> None:
+        """A receipt is found under its own party only; any other id, and no id at all, is 404."""
+        told = body(world.consent(ANA))
+        other = body(world.consent(BEN))["party"]
+        for party, wanted in ((other, f"R-{told['record_id']}"), (told["party"], "R-cr_0"), (told["party"], ANA)):
+            assert problem_of(world.receipt(party, wanted)) == (404, "receipt-unknown")
+        assert problem_of(world.receipt(ANA, "R-cr_0")) == (400, "not-a-party-key")

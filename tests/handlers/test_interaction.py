@@ -93,4 +93,4 @@ def test_real_conversation_is_logged(world: World) -> None:
     assert world.received(BEN) == ["I am at the corner"]
     rows = world.rows()
     assert {row["inbound_resource"]["S"] for row in rows if row["sk"]["S"].startswith("INTERACTION#")} == {outcome.sid}
-    assert not any(number in json.dumps(rows) for number in (ANA, BEN, "corner"))
+    assert not any(number in str(rows) for number in (ANA, BEN, "corner"))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,13 +16,19 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parley import runtime
-from parley.adapters.dynamodb import ATTEMPTS, DynamoLedger
-from parley.core.consent import ConsentEvent, Head, Method, Scope, State, project, verify_chain
-from parley.core.sessions import Participant, Session
-from parley.ports import ConsentChangedError, LedgerError, SourceEventReusedError
+from parley.adapters.dynamodb import DynamoLedger
+from parley.adapters.table import ATTEMPTS
+from parley.core import verdict
+from parley.core.consent import ConsentEvent, Head, Method, Scope, Standing, State, project, verify_chain
+from parley.core.decision import decide
+from parley.core.jurisdiction import JurisdictionPolicy, reviewed_table
+from parley.core.sessions import Intent, Participant, Session, intent_id
+from parley.core.verdict import Action, DecisionRecord, decision_id
+from parley.ports import ConsentChangedError, Entry, LedgerError, Refusal, SourceEventReusedError
 
-from tests.handlers.world import DAY, KEEP_DAYS, TABLE, World
-from tests.unit.chains import ANA, BEN, CLEO, event, events
+from tests.handlers.world import DAY, KEEP_DAYS, TABLE, MovedClock, World
+from tests.unit.chains import ANA, BEN, CLEO, NOON, event, events
+from tests.unit.memory import MemoryDynamo
 
 
 class OneAtATime:
@@ -54,6 +63,23 @@ def session(now: datetime, sid: str = "KC" + "7" * 32) -> Session:
     """Return a session between Ana and Ben that is not written yet."""
     participants = (Participant("KP1", ANA), Participant("KP2", BEN))
     return Session(sid, "KS1", participants, "voice-only", now, now + timedelta(hours=1))
+
+
+def write(
+    ledger: DynamoLedger,
+    read: Sequence[Standing],
+    sid: str = "KC" + "7" * 32,
+    people: Sequence[str] = (ANA, BEN),
+) -> None:
+    """Write a session between two people as it is opened: first the intent, then the session itself."""
+    now, wish = runtime.clock().now(), intent_id(sid)
+    made = verdict.judge(people, read, now, places={}, policy=JurisdictionPolicy(), table=reviewed_table())
+    intent = Intent(wish, 1, "d", tuple(people), now, now + timedelta(hours=1))
+    record = DecisionRecord(decision_id(wish, now, "0" * 6), wish, Action.OPEN, now, made, {}, intent.closes_at)
+    ledger.begin(intent, read, record)
+    participants = tuple(Participant(f"KP{number}", party) for number, party in enumerate(people))
+    opened = replace(session(now, sid), participants=participants, intent=wish)
+    ledger.confirm(intent, opened, read)
 
 
 def error(code: str, **more: Any) -> ClientError:
@@ -197,7 +223,7 @@ class TestTrouble:
                 raise busy
 
         with pytest.raises(LedgerError, match="too many writers"):
-            ledger_over(world, contend).session("KC1")
+            ledger_over(world, contend).standings([ANA, BEN])
         assert len(calls) == ATTEMPTS
 
         def contend_writes(operation: str) -> None:
@@ -268,7 +294,7 @@ class TestTime:
         world.clock.advance(KEEP_DAYS["consent-evidence"] * DAY + 1)
         for party in (ANA, BEN):
             ledger.append([event(party=party, source_event_id="new")])
-        ledger.open_session(session(runtime.clock().now()), ledger.standings([ANA, BEN]))
+        write(ledger, ledger.standings([ANA, BEN]))
         assert ledger.session("KC" + "7" * 32)
 
 
@@ -284,8 +310,32 @@ class TestSessions:
             read = ledger.standings([ANA, BEN])
             ledger.append([event(**changed, source_event_id=f"later-{number}", method=Method.CONTRACT)])
             with pytest.raises(ConsentChangedError):
-                ledger.open_session(session(runtime.clock().now()), read)
+                write(ledger, read)
         assert world.rows("SESSION") == []
+
+    def test_sessions_and_a_withdrawal_at_once(self, world: World) -> None:
+        """Whoever is first, no session that is written while its party withdraws stays without its revocation (I1)."""
+        ledger = ledger_over(world)
+        for number in range(4):
+            people = [f"{2 * number + each:064x}" for each in (1, 2)]
+            for party in people:
+                ledger.append([event(party=party, source_event_id=f"yes-{number}")])
+
+            def open_one(name: str, people: list[str] = people) -> None:
+                read = ledger.standings(people)
+                if decide(people, read, runtime.clock().now()).permit:
+                    with suppress(ConsentChangedError):
+                        write(ledger, read, name, people)
+
+            def withdraw(number: int = number, party: str = people[0]) -> None:
+                ledger.append([event(party=party, state=State.WITHDRAWN, source_event_id=f"no-{number}")])
+
+            jobs: list[Callable[[], None]] = [partial(open_one, f"KC{number}{each:031x}") for each in range(5)]
+            jobs.insert(number, withdraw)
+            with ThreadPoolExecutor(3) as pool:
+                for done in [pool.submit(job) for job in jobs]:
+                    done.result()
+            assert all(one.revocation is not None for one in ledger.open_sessions_of(people[1]))
 
     def test_unrelated_consents_do_not(self, world: World) -> None:
         """A consent for another scope or towards somebody else does not stand in the way."""
@@ -295,7 +345,7 @@ class TestSessions:
         read = ledger.standings([ANA, BEN])
         ledger.append([event(scope=Scope.TRANSCRIBE, source_event_id="2")])
         ledger.append([event(counterpart=CLEO, source_event_id="3")])
-        ledger.open_session(session(runtime.clock().now()), read)
+        write(ledger, read)
 
     def test_open_sessions_are_found_page_by_page(self, world: World) -> None:
         """Every open session is found exactly once, however small the pages; closed ones are not."""
@@ -305,7 +355,7 @@ class TestSessions:
         now, read = runtime.clock().now(), ledger.standings([ANA, BEN])
         sids = [f"KC{number:032x}" for number in range(12)]
         for sid in sids:
-            ledger.open_session(session(now, sid), read)
+            write(ledger, read, sid)
         for _ in range(2):
             ledger.close_session(session(now, sids[0]), "test")
         found: list[str] = []
@@ -317,3 +367,25 @@ class TestSessions:
                 break
         assert sorted(found) == sids[1:]
         assert sorted(one.sid for one in ledger.open_sessions_of(BEN)) == sids[1:]
+
+
+def test_table_in_memory_is_one(world: World) -> None:
+    """What the tests of many records use does, call by call, what the mocked DynamoDB does: the rows are the same."""
+    memory = MemoryDynamo()
+    ledgers = [
+        DynamoLedger(client, TABLE, KEEP_DAYS, runtime.clock(), sleep=lambda _: None)
+        for client in (OneAtATime(world.dynamodb), memory)
+    ]
+    world.patch.setattr(MovedClock, "now", lambda _self: NOON)
+    for ledger in ledgers:
+        entries = [Entry((event(party=party),), contact=lambda: b"sealed", keeps_no=True) for party in (ANA, BEN, CLEO)]
+        ledger.append_all(entries)
+        ledger.append([event(state=State.WITHDRAWN, source_event_id="2")], lambda: b"anew")
+        ledger.append([event(scope=Scope.TRANSCRIBE, counterpart=BEN, source_event_id="3")])
+        assert ledger.append_all([Entry((event(source_event_id="4"),), keeps_no=True)]) == [Refusal.SAID_NO]
+        assert ledger.append([event()]).repeated
+        assert (ledger.drop_contact(BEN), ledger.drop_contact(BEN)) == (True, False)
+        ledger.append([event(party=BEN, source_event_id="2")], lambda: b"anew")
+        assert sorted(ledger.parties()) == [ANA, BEN, CLEO]
+        verify_chain(ledger.records(ANA), head=ledger.head(ANA))
+    assert sorted(world.rows(), key=str) == sorted(memory.items(), key=str)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 import pytest
-from parley.core.consent import State
+from parley.core.consent import Scope, State
 
-from tests.handlers.world import ANA, BEN, JAPAN, POOL, SECOND_TOKEN, STRANGER, Answer, World, lines
+from tests.handlers.world import ACCOUNT, ANA, BEN, JAPAN, POOL, SECOND_TOKEN, STRANGER, Answer, World, lines
 
 CALL, TEXT = "out-of-session-call", "out-of-session-text"
 VERBS_THAT_CONNECT = {"Dial", "Redirect", "Enqueue", "Refer", "Connect", "Start"}
@@ -15,7 +15,7 @@ VERBS_THAT_CONNECT = {"Dial", "Redirect", "Enqueue", "Refer", "Connect", "Start"
 
 def verbs(document: str) -> dict[str, str]:
     """Return the verbs of a TwiML document with their texts."""
-    return {verb.tag: (verb.text or "") for verb in ET.fromstring(document)}
+    return {verb.tag: (verb.text or "") for verb in ET.fromstring(document).iter() if verb.tag != "Response"}
 
 
 @pytest.mark.parametrize(("event", "verb"), [(CALL, "Say"), (TEXT, "Message")])
@@ -39,7 +39,7 @@ def test_other_partys_number_is_never_echoed(world: World, capsys: pytest.Captur
 def test_caller_is_addressed_in_the_language_of_the_number(world: World) -> None:
     """A Japanese number hears Japanese, spoken as such."""
     document = world.webhook(CALL, From=JAPAN)["body"]
-    (say,) = (verb for verb in ET.fromstring(document) if verb.tag == "Say")
+    (say,) = ET.fromstring(document).iter("Say")
     assert say.get("language") == "ja-JP"
     assert "Twilio" in (say.text or "")
 
@@ -59,6 +59,63 @@ def test_stop_is_a_withdrawal_everywhere(world: World) -> None:
     assert (list(verbs(first["body"])), list(verbs(again["body"]))) == (["Message"], [])
     assert world.status_at_twilio(sid) == "closed"
     assert world.open()["statusCode"] == 409
+
+
+@pytest.mark.parametrize(
+    ("words", "undo"), [("Stop.", False), ("Desabonner", False), ("cancel!", True), ("please stop texting me", True)]
+)
+def test_confirmation_tells_how_to_undo(world: World, words: str, undo: bool) -> None:
+    """A word or phrase that people also say to each other is confirmed with the way to undo it."""
+    said = verbs(world.webhook(TEXT, Body=words)["body"])["Message"]
+    assert "opted out" in said
+    assert ("Reply START" in said) is undo
+
+
+@pytest.mark.parametrize("words", ["STOP", "revoke", " Cancel "])
+def test_word_that_twilio_confirms_is_not_confirmed_again(world: World, words: str) -> None:
+    """Twilio answers its own words, and bars what we would send: so we say nothing."""
+    assert verbs(world.webhook(TEXT, Body=words)["body"]) == {}
+    assert len(world.rows("EVENT#")) == len(Scope)
+
+
+def test_saying_it_again_is_not_confirmed_again(world: World) -> None:
+    """Somebody who said no already gets no second confirmation, whatever words they use."""
+    first = world.webhook(TEXT, Body="baja")
+    again = world.webhook(TEXT, Body="leave me alone", MessageSid="SM" + "6" * 32)
+    assert (list(verbs(first["body"])), verbs(again["body"])) == (["Message"], {})
+
+
+def test_start_gives_back_notices_only(world: World) -> None:
+    """After STOP, START is answered and gives back the service's notices, but no conversation."""
+    world.conversation()
+    world.webhook(TEXT, From=ANA, Body="STOP")
+    world.clock.advance(1)
+    sid = world.emulator.carrier.messaging.receive(ACCOUNT, ANA, POOL[0], "Start", []).sid
+    answers = [world.webhook(TEXT, From=ANA, Body="Start", MessageSid=sid) for _ in range(2)]
+    assert all("No conversation is open" in verbs(answer["body"])["Message"] for answer in answers)
+    standings = world.ledger.standings_of(world.identities.party(ANA))
+    assert {one.scope for one in standings if one.state is State.GIVEN} == {Scope.RECEIVE_INFO}
+    assert {one.scope for one in standings if one.state is State.WITHDRAWN} == set(Scope) - {Scope.RECEIVE_INFO}
+    assert world.open()["statusCode"] == 409
+
+
+def test_start_that_comes_again_later_gives_nothing_back(world: World) -> None:
+    """START is worth what it was when it was sent: told late or again, it undoes no stop that was sent after it."""
+    sid = world.emulator.carrier.messaging.receive(ACCOUNT, ANA, POOL[0], "START", []).sid
+    world.webhook(TEXT, From=ANA, Body="START", MessageSid=sid)
+    world.clock.advance(60)
+    world.webhook(TEXT, From=ANA, Body="STOP")
+    world.clock.advance(86_400)
+    world.webhook(TEXT, From=ANA, Body="START", MessageSid=sid)
+    standings = world.ledger.standings_of(world.identities.party(ANA))
+    assert {one.scope for one in standings if one.state is State.WITHDRAWN} == set(Scope)
+
+
+@pytest.mark.parametrize("word", ["START", "YES"])
+def test_nothing_is_given_that_was_not_taken_back(world: World, word: str) -> None:
+    """START of somebody who never said no, and YES without a question, give no consent."""
+    world.webhook(TEXT, Body=word)
+    assert world.ledger.standings_of(world.identities.party(STRANGER)) == []
 
 
 def test_who_said_no_gets_no_more_texts(world: World) -> None:
@@ -130,7 +187,8 @@ def test_lost_stop_word_shows(world: World, capsys: pytest.CaptureFixture[str]) 
 
 def spoken(answer: Answer) -> tuple[str, str]:
     """Return the locale and the words that an answer speaks, after which the call ends."""
-    say, hangup = twiml(answer)
+    first, hangup = twiml(answer)
+    say = first[0] if first.tag == "Gather" else first
     assert (say.tag, hangup.tag) == ("Say", "Hangup")
     return say.attrib["language"], say.text or ""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from parley.adapters.dynamodb import DynamoLedger
+from parley.adapters.twilio import TwilioCarrier
 from parley.handlers import reconcile
 from parley.handlers.reconcile import ReconcileIncompleteError
 
-from tests.handlers.world import ANA, BEN, POOL, World, body, lines
+from tests.handlers.world import ANA, BEN, POOL, World, body, lines, output
 
 FORWARDED = ("REVOKE", "OPTOUT", "arrêt", "stopp", "baja")
 
@@ -99,21 +101,18 @@ def test_unheard_word_that_is_found_late_still_counts(world: World) -> None:
     assert world.open()["statusCode"] == 201
 
 
-def test_lost_webhook_without_an_alert_stays_unknown(world: World) -> None:
-    """The hole that remains: where Twilio itself knows of no failure there is nothing to find."""
+def test_lost_webhook_without_an_alert_is_found_among_the_messages(world: World) -> None:
+    """A stop word whose webhooks vanished without an alert is still a message of the account, and counts."""
     sid, number = masked(world)
     say_unheard(world, number, "REVOKE", mode="lost")
-    assert "withdrawn" not in world.reconcile()
-    assert world.status_at_twilio(sid) == "in-progress"
+    assert world.reconcile()["withdrawn"] == 1
+    assert world.status_at_twilio(sid) == "closed"
 
 
-def test_session_of_a_lost_answer_is_closed_after_a_minute(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a create opened without our learning of it is closed, but not while the create may still be under way."""
+def test_session_of_a_lost_answer_is_closed_by_the_next_run(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a create opened without our learning of it is closed at once: its intent was given up with the answer."""
     sid = lose_answer(world)
-    world.clock.advance(58)
-    assert "orphans" not in world.reconcile()
     assert world.status_at_twilio(sid) == "open"
-    world.clock.advance(4)
     capsys.readouterr()
     assert world.reconcile()["orphans"] == 1
     assert world.status_at_twilio(sid) == "closed"
@@ -122,6 +121,69 @@ def test_session_of_a_lost_answer_is_closed_after_a_minute(world: World, capsys:
     assert not any(phone in str(logged) for phone in (ANA, BEN, *POOL))
     assert "orphans" not in world.reconcile()
     assert world.open()["statusCode"] == 201
+
+
+def test_session_that_is_being_opened_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session whose intent is under way is nobody's orphan, until the function that opens it must be dead."""
+
+    def die(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    world.consent(ANA)
+    world.consent(BEN)
+    with monkeypatch.context() as dying:
+        dying.setattr(DynamoLedger, "confirm", die)
+        dying.setattr(TwilioCarrier, "close_session", die)
+        with pytest.raises(KeyboardInterrupt):
+            world.open()
+    world.clock.advance(30)
+    assert "orphans" not in world.reconcile()
+    world.clock.advance(6)
+    done = world.reconcile()
+    assert (done["abandoned"], done["orphans"]) == (1, 1)
+
+
+def test_session_that_nobody_meant_is_closed(world: World) -> None:
+    """A session without an intent of ours, made by hand in the stack's Service, is closed by the next run."""
+    made = world.twilio.proxy.v1.services(world.service_sid).sessions.create(unique_name="by-hand", ttl=600)
+    assert world.reconcile()["orphans"] == 1
+    assert world.status_at_twilio(made.sid) == "closed"
+
+
+def test_session_that_was_opened_again_is_closed_again(world: World) -> None:
+    """What the ledger holds for closed stays closed: opening it again at Twilio lasts until the next run."""
+    sid, _ = masked(world)
+    world.get("sessions-delete", sid)
+    world.twilio.proxy.v1.services(world.service_sid).sessions(sid).update(status="in-progress")
+    assert world.reconcile()["orphans"] == 1
+    assert world.status_at_twilio(sid) == "closed"
+
+
+def test_session_that_twilio_closed_leaves_the_ledger(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was closed at Twilio behind the ledger's back is no open session any more, and is not renewed."""
+    sid, _ = masked(world)
+    world.twilio.proxy.v1.services(world.service_sid).sessions(sid).update(status="closed")
+    capsys.readouterr()
+    assert world.reconcile()["ghosts"] == 1
+    assert world.session(sid).closed_reason == "closed-at-carrier"
+    _, measured = output(capsys)
+    (counts,) = [line for line in measured if "Ghosts" in line]
+    assert (counts["Stack"], counts["Ghosts"], counts["IncompleteRuns"]) == ("local", 1, 0)
+
+
+def test_every_session_has_its_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run asks Twilio about a few sessions only, and the next run about others."""
+    monkeypatch.setattr(reconcile, "GHOSTS_LIMIT", 1)
+    people = [f"+12125550{number}" for number in range(150, 166)]
+    for who in people:
+        world.consent(who)
+    pairs = zip(people[::2], people[1::2], strict=True)
+    sids = [body(world.open(participants=[{"identifier": who} for who in pair]))["session"] for pair in pairs]
+    for sid in sids:
+        world.twilio.proxy.v1.services(world.service_sid).sessions(sid).update(status="closed")
+    ghosts = [world.reconcile().get("ghosts", 0) for _ in range(8)]
+    assert sum(ghosts) == len(sids)
+    assert max(ghosts) <= 4
 
 
 def test_session_of_ours_is_left_alone(world: World) -> None:
@@ -174,10 +236,11 @@ def test_late_run_leaves_the_rest_to_the_next(
     say_unheard(world, number, "REVOKE")
     with monkeypatch.context() as late:
         late.setattr(reconcile, "UNHEARD_SECONDS", -1.0)
+        late.setattr(reconcile, "MESSAGES_SECONDS", -1.0)
         late.setattr(reconcile, "ORPHANS_SECONDS", -1.0)
         with pytest.raises(ReconcileIncompleteError):
             world.reconcile()
     waiting = [line["work"] for line in lines(capsys) if line["event"] == "reconcile-out-of-time"]
-    assert waiting == [reconcile.FAILURES, reconcile.ORPHANS]
+    assert waiting == [reconcile.FAILURES, reconcile.MESSAGES, reconcile.ORPHANS]
     assert world.reconcile()["withdrawn"] == 1
     assert body(world.get("sessions-get", sid))["closed_reason"] == "opted-out"

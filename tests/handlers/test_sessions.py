@@ -8,7 +8,7 @@ import pytest
 from parley import runtime
 from parley.adapters.dynamodb import DynamoLedger
 from parley.adapters.twilio import TwilioCarrier
-from parley.core.sessions import Session, Status
+from parley.core.sessions import Intent, Session, Status, intent_of
 from parley.ports import CarrierError, ConsentChangedError, LedgerError
 
 from tests.handlers.world import ANA, BEN, DAY, KEEP_DAYS, POOL, STRANGER, World, body, lines, problem_of
@@ -30,7 +30,8 @@ def test_any_other_state_is_refused(world: World, state: str) -> None:
     party = body(world.consent(BEN, state))["party"]
     answer = world.open()
     assert problem_of(answer) == (409, "consent-missing")
-    assert body(answer)["missing"] == [{"party": party, "scope": "manage", "state": state}]
+    (told,) = body(answer)["missing"]
+    assert (told["party"], told["scope"], told["state"], told["code"]) == (party, "manage", state, f"manage-{state}")
     assert world.twilio.proxy.v1.services(world.service_sid).sessions.list() == []
     assert not any(number in answer["body"] for number in (ANA, BEN))
 
@@ -75,7 +76,7 @@ def test_write_that_loses_every_race_leaves_nothing_open(world: World, monkeypat
     def always_changed(*_: object) -> None:
         raise ConsentChangedError
 
-    monkeypatch.setattr(world.ledger, "open_session", always_changed)
+    monkeypatch.setattr(world.ledger, "confirm", always_changed)
     assert world.open()["statusCode"] == 503
     (left,) = world.twilio.proxy.v1.services(world.service_sid).sessions.list()
     assert left.status == "closed"
@@ -144,8 +145,19 @@ def test_time_to_live_is_explicit_at_twilio(world: World) -> None:
     world.consent(BEN)
     sid = body(world.open(ttl=600, mode="message-only", unique_name="ride-7"))["session"]
     made = world.twilio.proxy.v1.services(world.service_sid).sessions(sid).fetch()
-    assert (made.ttl, made.mode, made.unique_name) == (600, "message-only", "ride-7")
+    assert (made.ttl, made.mode) == (600, "message-only")
     assert made.date_expiry is not None
+
+
+def test_name_at_twilio_says_nothing(world: World) -> None:
+    """Twilio gets the name of the intent; the caller's own name stays in the ledger."""
+    world.consent(ANA)
+    world.consent(BEN)
+    sid = body(world.open(unique_name="ride-7"))["session"]
+    made = world.twilio.proxy.v1.services(world.service_sid).sessions(sid).fetch()
+    assert intent_of(made.unique_name) == world.session(sid).intent
+    assert "ride" not in made.unique_name
+    assert body(world.get("sessions-get", sid))["unique_name"] == "ride-7"
 
 
 def test_session_ends_with_the_consent(world: World) -> None:
@@ -160,12 +172,23 @@ def test_session_ends_with_the_consent(world: World) -> None:
     assert body(world.open())["missing"][0]["state"] == "expired"
 
 
+def test_session_ends_with_the_record(world: World) -> None:
+    """A consent without an end holds as long as its record is kept: what cannot be proven any more is none."""
+    world.declare_consent(validityDays=None)
+    world.consent(ANA)
+    world.consent(BEN)
+    world.clock.advance(KEEP_DAYS["consent-evidence"] * DAY - 600)
+    session = world.session(body(world.open())["session"])
+    assert (session.closes_at - session.opened_at).total_seconds() < 601
+
+
 def test_refusal_is_told_by_its_code(world: World) -> None:
     """Any other refusal is told by Twilio's code, without Twilio's words."""
     world.consent(ANA)
     world.consent(BEN)
-    world.open(unique_name="ride-7")
-    answer = world.open(unique_name="ride-7")
+    order = {"on": "rest", "mode": "error", "match": "POST proxy.*/Sessions$", "status": 400, "code": 80603}
+    world.emulator.faults.add(order)
+    answer = world.open()
     assert problem_of(answer) == (409, "carrier-refused")
     assert body(answer)["code"] == 80603
 
@@ -178,7 +201,7 @@ def test_session_that_cannot_be_written_down_is_closed(world: World, monkeypatch
 
     world.consent(ANA)
     world.consent(BEN)
-    monkeypatch.setattr(DynamoLedger, "open_session", lost)
+    monkeypatch.setattr(DynamoLedger, "confirm", lost)
     assert problem_of(world.open()) == (503, "unavailable")
     assert open_at_twilio(world) == []
 
@@ -196,7 +219,7 @@ def test_session_that_escapes_is_told(
 
     world.consent(ANA)
     world.consent(BEN)
-    monkeypatch.setattr(DynamoLedger, "open_session", lost)
+    monkeypatch.setattr(DynamoLedger, "confirm", lost)
     monkeypatch.setattr(TwilioCarrier, "close_session", down)
     world.open()
     (orphan,) = open_at_twilio(world)
@@ -208,35 +231,36 @@ def test_withdrawal_while_writing_wins(world: World, monkeypatch: pytest.MonkeyP
     """A person who withdraws between the last look and the write is not connected: the write has a condition."""
     world.consent(ANA)
     world.consent(BEN)
-    write = DynamoLedger.open_session
+    write = DynamoLedger.confirm
     said: list[str] = []
 
-    def withdrawn_meanwhile(ledger: DynamoLedger, session: Session, standings: Any) -> None:
+    def withdrawn_meanwhile(ledger: DynamoLedger, intent: Intent, session: Session, standings: Any) -> None:
         if not said:
             said.append("no")
             world.consent(BEN, "withdrawn")
-        write(ledger, session, standings)
+        write(ledger, intent, session, standings)
 
-    monkeypatch.setattr(DynamoLedger, "open_session", withdrawn_meanwhile)
+    monkeypatch.setattr(DynamoLedger, "confirm", withdrawn_meanwhile)
     assert problem_of(world.open()) == (409, "consent-missing")
     assert open_at_twilio(world) == []
     assert world.rows("SESSION") == []
+    assert [row["stage"]["S"] for row in world.rows("INTENT")] == ["abandoned"]
 
 
 def test_renewal_while_writing_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A consent that is given anew meanwhile changes the ground; it is read again and the session opens."""
     world.consent(ANA)
     world.consent(BEN)
-    write = DynamoLedger.open_session
+    write = DynamoLedger.confirm
     said: list[str] = []
 
-    def renewed_meanwhile(ledger: DynamoLedger, session: Session, standings: Any) -> None:
+    def renewed_meanwhile(ledger: DynamoLedger, intent: Intent, session: Session, standings: Any) -> None:
         if not said:
             said.append("yes")
             world.consent(BEN)
-        write(ledger, session, standings)
+        write(ledger, intent, session, standings)
 
-    monkeypatch.setattr(DynamoLedger, "open_session", renewed_meanwhile)
+    monkeypatch.setattr(DynamoLedger, "confirm", renewed_meanwhile)
     assert world.open()["statusCode"] == 201
 
 

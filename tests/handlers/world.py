@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,21 +26,38 @@ from parley.adapters.identity import Identities
 from parley.core.sessions import Session
 from parley.core.signature import sign
 from parley.env import ConsentPolicy, Controller, SessionPolicy, to_environment
-from parley.handlers import consents, interaction, intercept, out_of_session, reconcile, sessions
+from parley.handlers import (
+    consents,
+    events,
+    interaction,
+    intercept,
+    optout,
+    optout_links,
+    out_of_session,
+    questions,
+    reconcile,
+    sessions,
+    sms,
+    voice,
+)
 from parley.ports import Ledger
 from urllib3.util import Retry
 
+from local.aws.kms_keys import private_key
 from local.clock import Clock
 from local.serving import Server
 from local.twilio import Emulator
 from local.twilio.client import connect
-from local.twilio.numbers import number_sid
+from local.twilio.numbers import describe, number_sid
 from local.twilio.simulator import Outcome, Ring
 
 EVENTS = Path(__file__).parent / "events"
 ACCOUNT, KEY, SECRET, TOKEN, SECOND_TOKEN = "AC" + "1" * 32, "SK" + "2" * 32, "s" * 32, "t" * 32, "u" * 32
 ANA, BEN, STRANGER = "+12125550111", "+12125550112", "+12125550113"
 JAPAN = "+81000000000"  # no Japanese number begins with a 0 after the country code, so nobody has it
+ASK = "+12125550142"
+"""The number that asks, which is in no pool."""
+
 POOL = ("+12125550140", "+12125550141")
 GATE = "https://gate.example.com"
 TABLE = "parley-ledger"
@@ -86,9 +105,12 @@ class World:
         )
         for number in POOL:
             client.proxy.v1.services(service.sid).phone_numbers.create(sid=number_sid(number))
+        own = emulator.carrier.numbers.own
+        own(ACCOUNT, describe(ASK, sms=True, voice=True, mms=False), {"SmsUrl": f"{GATE}/twilio/sms"})
         self.service_sid: str = service.sid
         self.twilio = client
         self.identities = Identities(kms, key)
+        self.evidence_key: str = kms.create_key()["KeyMetadata"]["Arn"]
         self.configure(identity_key=key, endpoint=endpoint)
 
     def _make_table(self) -> None:
@@ -113,6 +135,7 @@ class World:
         """Write the functions' environment as the deployment does."""
         variables = to_environment(
             environment="local",
+            stack="local",
             ledger_table=TABLE,
             identity_key=identity_key,
             twilio_secret=self.secret,
@@ -121,13 +144,21 @@ class World:
             public_url=GATE,
             controller=Controller("Acme <Rides>", "privacy@acme.example", "acme.ex/p", "2026-02"),
             session=SessionPolicy(3600, "voice-and-message"),
-            consent=ConsentPolicy(("in_app", "contract"), 365),
+            consent=ConsentPolicy(("in_app", "contract", "sms_reply"), 365, ASK),
             channels=("voice", "sms"),
             keep_days=KEEP_DAYS,
             twilio_endpoint=endpoint,
+            evidence_key=self.evidence_key,
+            purposes={"session-map": ("safety",), "interaction-log": ("billing", "safety")},
         )
         for name, value in variables.items():
             self.patch.setenv(name, value)
+
+    def declare_consent(self, **changes: Any) -> None:
+        """Deploy the functions anew with another parley:consent."""
+        declared = json.loads(os.environ["PARLEY_CONSENT"]) | changes
+        self.patch.setenv("PARLEY_CONSENT", json.dumps(declared))
+        runtime.reset()
 
     # AWS ------------------------------------------------------------------------------------------------------
 
@@ -165,6 +196,14 @@ class World:
         loaded["rawPath"] = loaded["rawPath"].rpartition("/")[0] + "/" + parameter
         return deliver({**loaded, "pathParameters": {name: parameter}})
 
+    def receipt(self, party: str, receipt_id: str, accept: str = "*/*") -> Answer:
+        """Let the application ask for a receipt."""
+        loaded = load("consents-get")["event"]
+        path = f"/v1/consents/{party}/receipts/{receipt_id}"
+        headers = {**loaded["headers"], "accept": accept}
+        parameters = {"party": party, "id": receipt_id}
+        return deliver({**loaded, "rawPath": path, "pathParameters": parameters, "headers": headers})
+
     def consent(self, party: str, state: str = "given", **changes: Any) -> Answer:
         """Let the application report a consent of now."""
         occurred_at = datetime.fromtimestamp(self.clock.now(), UTC).isoformat()
@@ -172,9 +211,13 @@ class World:
         fields = {"source_event_id": f"event-{self._reports}", "occurred_at": occurred_at, **changes}
         return self.post("consents-post", party=party, state=state, **fields)
 
-    def open(self, **changes: Any) -> Answer:
-        """Let the application open a session between Ana and Ben."""
-        return self.post("sessions-post", **changes)
+    def open(self, *, key: str | None = None, **changes: Any) -> Answer:
+        """Let the application open a session between Ana and Ben, with an idempotency key if there is one."""
+        loaded = load("sessions-post")["event"]
+        loaded["body"] = json.dumps(json.loads(loaded["body"]) | changes)
+        if key is not None:
+            loaded["headers"]["idempotency-key"] = key
+        return deliver(loaded)
 
     def conversation(self) -> dict[str, Any]:
         """Return an open session between Ana and Ben, who both consented."""
@@ -183,6 +226,54 @@ class World:
         answer = self.open()
         assert answer["statusCode"] == 201, answer
         return body(answer)
+
+    def link(self, party: str, **fields: Any) -> Answer:
+        """Let the application make a link that refuses all contact."""
+        loaded = load("consents-post")["event"]
+        body_ = json.dumps({"party": party, **fields})
+        return deliver({**loaded, "rawPath": "/v1/optout-links", "body": body_})
+
+    def browse(self, url: str, method: str = "GET", form: str = "", language: str = "") -> Answer:
+        """Let a person's browser or mail program open a link, or press its button."""
+        loaded = load("consents-post")["event"]
+        token = url.rpartition("/")[2]
+        context = {**loaded["requestContext"], "http": {**loaded["requestContext"]["http"], "method": method}}
+        context.pop("authorizer")
+        headers = {"content-type": "application/x-www-form-urlencoded", "accept-language": language}
+        return deliver(
+            {
+                **loaded,
+                "rawPath": f"/optout/{token}",
+                "pathParameters": {"token": token},
+                "requestContext": context,
+                "headers": headers,
+                "body": form,
+            }
+        )
+
+    def ask(self, party: str, **fields: Any) -> Answer:
+        """Let the application ask somebody by text whether they may be connected, but for `fields`."""
+        loaded = load("consents-post")["event"]
+        question = {"party": party, "scopes": ["manage"], **fields}
+        return deliver({**loaded, "rawPath": "/v1/questions", "body": json.dumps(question)})
+
+    def renew(self, sid: str, payload: str | None = None, **body: Any) -> Answer:
+        """Let the application renew a session."""
+        loaded = load("sessions-post")["event"]
+        path = f"/v1/sessions/{sid}/renewals"
+        return deliver(
+            {
+                **loaded,
+                "rawPath": path,
+                "pathParameters": {"id": sid},
+                "body": json.dumps(body) if payload is None else payload,
+            }
+        )
+
+    def decision(self, decision: str) -> Answer:
+        """Let the application ask for a decision."""
+        loaded = load("sessions-get")["event"]
+        return deliver({**loaded, "rawPath": f"/v1/decisions/{decision}", "pathParameters": {"id": decision}})
 
     def session(self, sid: str) -> Session:
         """Return a session of the ledger that must be there."""
@@ -196,7 +287,7 @@ class World:
         """Let Twilio send the webhook of an event file, but for `changes`."""
         loaded = load(event)
         form = {**loaded["form"], "interactionServiceSid": self.service_sid, **changes}
-        if not event.startswith("out-of-session"):
+        if "interactionSid" in form:
             form["interactionDateCreated"] = datetime.fromtimestamp(self.clock.now(), UTC).isoformat()
         else:
             form.pop("interactionServiceSid")
@@ -207,6 +298,44 @@ class World:
             lists = {name: value if isinstance(value, list) else [value] for name, value in form.items()}
             headers["X-Twilio-Signature"] = sign(token, url, lists)
         return deliver(form_event(loaded["event"], urlencode(form, doseq=True).encode(), headers))
+
+    def tell(self, *alerts: dict[str, Any], token: str = TOKEN, declared: bytes | None = None) -> Answer:
+        """Let Event Streams tell alerts as CloudEvents; `declared` is the body whose hash the signed URL names."""
+        events = [
+            {
+                "specversion": "1.0",
+                "type": "com.twilio.error-logs.error.logged",
+                "source": "/v1/Alerts",
+                "id": alert.get("sid", "EZ1"),
+                "time": datetime.fromtimestamp(self.clock.now(), UTC).isoformat(),
+                "data": {"account_sid": ACCOUNT, **alert},
+            }
+            for alert in alerts
+        ]
+        payload = json.dumps(events).encode()
+        query = f"bodySHA256={hashlib.sha256(payload if declared is None else declared).hexdigest()}"
+        event = load("intercept-message")["event"] | {"rawPath": "/twilio/events", "rawQueryString": query}
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "X-Twilio-Signature": sign(token, f"{GATE}/twilio/events?{query}"),
+        }
+        return deliver(form_event(event, payload, headers))
+
+    def debug(self, alert: dict[str, Any], **fields: str) -> Answer:
+        """Let the account's debugger webhook tell one alert."""
+        moment = datetime.fromtimestamp(self.clock.now(), UTC).isoformat()
+        form = {
+            "Sid": str(alert.get("sid", "NO1")),
+            "AccountSid": ACCOUNT,
+            "Timestamp": moment,
+            "Level": "WARNING",
+            "PayloadType": "application/json",
+            "Payload": json.dumps(alert),
+            **fields,
+        }
+        event = load("intercept-message")["event"] | {"rawPath": "/twilio/events"}
+        signature = sign(TOKEN, f"{GATE}/twilio/events", {name: [value] for name, value in form.items()})
+        return deliver(form_event(event, urlencode(form).encode(), {"X-Twilio-Signature": signature}))
 
     def reconcile(self) -> dict[str, int]:
         """Let the schedule fire once."""
@@ -220,16 +349,17 @@ class World:
         self.emulator.webhooks.drain()
         return outcome
 
-    def call(self, caller: str, number: str) -> Outcome:
+    def call(self, caller: str, number: str, ring: Ring = Ring()) -> Outcome:  # noqa: B008 - it is frozen
         """Let a phone call."""
-        outcome = self.emulator.simulator.call(caller, number, Ring())
+        outcome = self.emulator.simulator.call(caller, number, ring)
         self.emulator.webhooks.drain()
         return outcome
 
     def received(self, phone: str) -> list[str]:
         """Return the texts that a phone received."""
         messages = self.emulator.carrier.state.messages.values()
-        return [message.body for message in messages if message.to == phone and message.direction != "inbound"]
+        sent = [one for one in messages if one.direction != "inbound" and one.status != "failed"]
+        return [one.body for one in sent if one.to == phone]
 
     def status_at_twilio(self, sid: str) -> str:
         """Return a session's status at Twilio."""
@@ -258,8 +388,15 @@ ROUTES: dict[str, Callable[[Mapping[str, Any], Any], Answer]] = {
     "/twilio/intercept": intercept.handle,
     "/twilio/out-of-session": out_of_session.handle,
     "/twilio/interaction": interaction.handle,
+    "/twilio/voice": voice.handle,
+    "/twilio/sms": sms.handle,
+    "/v1/questions": questions.handle,
+    "/v1/optout-links": optout_links.handle,
+    "/optout/": optout.handle,
+    "/twilio/events": events.handle,
     "/v1/consents": consents.handle,
     "/v1/sessions": sessions.handle,
+    "/v1/decisions": sessions.handle,
 }
 
 
@@ -292,8 +429,14 @@ def problem_of(answer: Answer) -> tuple[int, str]:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Return what was logged, line by line."""
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    """Return what was logged, line by line, without the metrics."""
+    return output(capsys)[0]
+
+
+def output(capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return what was logged and what was measured, line by line."""
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in found if "_aws" not in line], [line for line in found if "_aws" in line]
 
 
 @contextmanager
@@ -327,6 +470,7 @@ def one_world(clock: Clock, emulator: Emulator, endpoint: str) -> Iterator[World
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.delenv("AWS_ENDPOINT_URL", raising=False)
         patch.setattr(Retry, "sleep", lambda *_: None)
+        patch.setattr("moto.kms.models.generate_private_key", private_key)
         patch.setattr(runtime, "_client", aws)
         patch.setattr(runtime, "SystemClock", lambda: MovedClock(clock))
         world = World(patch, clock, emulator, endpoint)

@@ -96,6 +96,9 @@ class Recorder(pulumi.runtime.Mocks):
                     "apiEndpoint": f"https://abc123.execute-api.{REGION}.amazonaws.com",
                     "executionArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:abc123",
                 }
+            case "Table":
+                stream = f"{answer['arn']}/stream/2026-05-04T12:00:00.000"
+                answer |= {"streamArn": stream}
             case "Queue":
                 answer |= {"url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"}
             case "Function":

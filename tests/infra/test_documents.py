@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra import documents, gate
-from infra.documents import FunctionReach, Place
+from infra.documents import FunctionReach, Inspection, Place
 from tests.infra import stacks
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -18,9 +18,23 @@ PLACE = Place("aws", stacks.REGION, stacks.ACCOUNT)
 PREFIX = "parley-prod"
 ROLES = [f"{PREFIX}-{handler.name}" for handler in gate.HANDLERS]
 IDENTIFYING = [f"{PREFIX}-{handler.name}" for handler in gate.HANDLERS if handler.identifies]
+CARRIERS = [f"{PREFIX}-{handler.name}" for handler in gate.HANDLERS if handler.carries]
+STREAM = PLACE.arn("dynamodb", f"table/{PREFIX}-ledger/stream/2026-05-04T12:00:00.000")
 KEYS = {name: PLACE.arn("kms", f"key/{name}") for name in ("content", "evidence", "identity", "operations")}
 BUCKET = "arn:aws:s3:::parley-prod-content-0a1b2c"
 QUEUE = PLACE.arn("sqs", f"{PREFIX}-consents")
+DEPLOYERS = documents.principal_patterns(f"arn:aws:sts::{stacks.ACCOUNT}:assumed-role/deploy/somebody")
+SEALERS = [*(PLACE.role_arn(f"{PREFIX}-{each.name}") for each in gate.HANDLERS if each.seals), *DEPLOYERS]
+
+
+INSPECTION = Inspection(
+    prefix=PREFIX,
+    content=BUCKET,
+    evidence="arn:aws:s3:::parley-prod-evidence-0a1b2c",
+    access_logs="arn:aws:s3:::parley-prod-access-logs-0a1b2c",
+    keys=list(KEYS.values()),
+    api="abc123",
+)
 
 
 def reach(handler: gate.Handler) -> FunctionReach:
@@ -35,16 +49,21 @@ def reach(handler: gate.Handler) -> FunctionReach:
         evidence_key=KEYS["evidence"],
         table_actions=handler.table,
         index_actions=handler.index,
-        secret=PLACE.arn("secretsmanager", "secret:twilio-AbCdEf"),
+        secret=PLACE.arn("secretsmanager", "secret:twilio-AbCdEf") if handler.carries else None,
         identity_key=KEYS["identity"] if handler.identifies else None,
+        seals=handler.seals,
+        inspects=INSPECTION if handler.inspects else None,
+        stream=STREAM if handler.follows else None,
+        evidence=INSPECTION.evidence if handler.follows or handler.audits else None,
+        audits=handler.audits,
     )
 
 
 FUNCTION_ROLES = {f"role-{handler.name}": documents.function_role(PLACE, reach(handler)) for handler in gate.HANDLERS}
 RESOURCE_POLICIES = {
-    "key-content": documents.content_key(PLACE),
-    "key-evidence": documents.evidence_key(PLACE),
-    "key-identity": documents.identity_key(PLACE, IDENTIFYING),
+    "key-content": documents.content_key(PLACE, f"{PREFIX}-content-*"),
+    "key-evidence": documents.evidence_key(PLACE, f"{PREFIX}-evidence-*", f"{PREFIX}-ledger-*", SEALERS),
+    "key-identity": documents.identity_key(PLACE, IDENTIFYING, DEPLOYERS),
     "key-operations": documents.operations_key(
         PLACE, PREFIX, [f"/aws/lambda/{PREFIX}-*", f"/aws/vendedlogs/{PREFIX}-api"], ROLES
     ),
@@ -57,8 +76,8 @@ RESOURCE_POLICIES = {
     "secret": documents.secret(
         PLACE,
         PLACE.arn("secretsmanager", "secret:twilio-AbCdEf"),
-        ROLES,
-        documents.principal_patterns(f"arn:aws:sts::{stacks.ACCOUNT}:assumed-role/deploy/somebody"),
+        CARRIERS,
+        DEPLOYERS,
     ),
 }
 TRUST = {
@@ -132,7 +151,8 @@ class TestEveryDocument:
 
     def test_same_input_same_text(self) -> None:
         """A document is a pure function of its input, down to the byte."""
-        assert documents.content_key(PLACE) == documents.content_key(Place("aws", stacks.REGION, stacks.ACCOUNT))
+        other = Place("aws", stacks.REGION, stacks.ACCOUNT)
+        assert documents.content_key(PLACE, "a-*") == documents.content_key(other, "a-*")
 
 
 class TestRoles:
@@ -140,8 +160,12 @@ class TestRoles:
 
     @pytest.mark.parametrize("name", ROLE_POLICIES)
     def test_no_wildcard_resource(self, name: str) -> None:
-        """A role reaches named resources only; a star stands behind a name, never alone."""
-        resources = [r for s in statements(ROLE_POLICIES[name]) for r in listed(s["Resource"])]
+        """A role reaches named resources only; a star stands behind a name, never alone.
+
+        But for ListBackups, which DynamoDB authorises for no narrower resource than all.
+        """
+        narrow = [s for s in statements(ROLE_POLICIES[name]) if s["Action"] != "dynamodb:ListBackups"]
+        resources = [r for s in narrow for r in listed(s["Resource"])]
         assert [r for r in resources if r == "*" or r.count(":") < 5 or ":*:" in r] == []
 
     @pytest.mark.parametrize("name", ROLE_POLICIES)
@@ -157,11 +181,60 @@ class TestRoles:
         assert keys <= {KEYS["evidence"], KEYS["operations"]}
         assert all(s.get("Condition") for s in decrypting)
 
-    @pytest.mark.parametrize("name", FUNCTION_ROLES)
+    @pytest.mark.parametrize("name", sorted(FUNCTION_ROLES.keys() - {"role-verify", "role-evidence", "role-chain"}))
     def test_function_cannot_delete_or_reach_content(self, name: str) -> None:
         """No function may delete from the ledger, touch a bucket, or hand out rights."""
         actions = {a for s in statements(FUNCTION_ROLES[name]) for a in listed(s["Action"])}
         assert {a for a in actions if "Delete" in a or a.startswith(("s3:", "iam:", "sts:")) or "Put*" in a} == set()
+
+    def test_check_reads_settings_and_no_record(self) -> None:
+        """The daily check changes nothing beside its own log and queue, reads one object, and of rows their expiry."""
+        found = by_sid(FUNCTION_ROLES["role-verify"])
+        own = {"WriteOwnLogs", "SendOwnDeadLetters", "EncryptDeadLetters"}
+        actions = {a for sid, s in found.items() if sid not in own for a in listed(s["Action"])}
+        reading = ("Get", "List", "Describe", "Decrypt", "Scan", "GET")
+        assert [a for a in actions if not a.partition(":")[2].startswith(reading)] == []
+        objects = {sid: s["Resource"] for sid, s in found.items() if "s3:GetObject" in listed(s["Action"])}
+        assert objects == {"ReadDeclaration": f"{INSPECTION.evidence}/declarations/current.json"}
+        rows = found["ReadExpiryOfRows"]["Condition"]
+        assert rows["StringEquals"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+        assert rows["ForAllValues:StringEquals"]["dynamodb:Attributes"] == ["expires_at", "open_shard", "pk", "sk"]
+        assert {a for a in actions if a.startswith("dynamodb:Get") or "Query" in a} == set()
+
+    def test_copies_are_made_and_never_read_by_the_one_that_makes_them(self) -> None:
+        """The stream's function reads one stream and puts objects below one prefix: it cannot read or remove any."""
+        found = by_sid(FUNCTION_ROLES["role-evidence"])
+        actions = {a for s in found.values() for a in listed(s["Action"])}
+        assert {a for a in actions if a.startswith("s3:")} == {"s3:PutObject"}
+        assert found["MakeCopies"]["Resource"] == f"{INSPECTION.evidence}/consent-evidence/*"
+        assert found["ReadStream"]["Resource"] == STREAM
+        assert {a for a in actions if a.startswith("dynamodb:")} == {
+            *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"),
+            "dynamodb:Query",
+        }
+        through = found["EncryptCopies"]["Condition"]["StringEquals"]["kms:ViaService"]
+        assert (through, found["EncryptCopies"]["Action"]) == ("s3.us-east-1.amazonaws.com", "kms:GenerateDataKey")
+
+    def test_check_of_the_chains_writes_its_cursor_only(self) -> None:
+        """What holds rows against copies can change neither: in the ledger it may write the rows of its cursor."""
+        found = by_sid(FUNCTION_ROLES["role-chain"])
+        writing = {
+            sid for sid, s in found.items() if any(a.endswith(("PutItem", "PutObject")) for a in listed(s["Action"]))
+        }
+        assert writing == {"KeepCursor"}
+        leading = found["KeepCursor"]["Condition"]["ForAllValues:StringLike"]
+        assert leading == {"dynamodb:LeadingKeys": "CURSOR#chains-*"}
+        assert found["ListCopies"]["Condition"] == {"StringLike": {"s3:prefix": "consent-evidence/*"}}
+        assert found["ReadCopies"]["Resource"] == f"{INSPECTION.evidence}/consent-evidence/*"
+
+    def test_only_who_talks_to_twilio_reads_its_secret(self) -> None:
+        """What makes and checks copies, and what makes links, is not given the credentials of Twilio."""
+        without = {name for name, text in FUNCTION_ROLES.items() if "ReadTwilioSecret" not in by_sid(text)}
+        assert without == {"role-evidence", "role-chain", "role-optout-links"}
+
+    def test_check_fits_into_one_inline_policy(self) -> None:
+        """AWS takes no more than 10,240 characters of inline policy for a role."""
+        assert len(FUNCTION_ROLES["role-verify"]) < 10_240
 
     @pytest.mark.parametrize("handler", gate.HANDLERS, ids=lambda handler: str(handler.name))
     def test_function_writes_its_own_logs_and_dead_letters_only(self, handler: gate.Handler) -> None:
@@ -187,6 +260,9 @@ class TestRoles:
             "EncryptDeadLetters",
             "DecryptOwnEnvironment",
         }
+
+
+UNIDENTIFYING = ("intercept", "interaction", "verify", "evidence", "chain")
 
 
 class TestKeys:
@@ -228,12 +304,31 @@ class TestKeys:
         found = by_sid(RESOURCE_POLICIES["key-identity"])["UseByRole"]
         allowed = [PLACE.role_arn(role) for role in IDENTIFYING]
         assert found["Condition"] == {"ArnEquals": {"aws:PrincipalArn": allowed}}
-        assert set(ROLES) - set(IDENTIFYING) == {f"{PREFIX}-intercept", f"{PREFIX}-interaction"}
+        assert set(ROLES) - set(IDENTIFYING) == {f"{PREFIX}-{name}" for name in UNIDENTIFYING}
         assert {name for name, text in FUNCTION_ROLES.items() if "MakePartyKeys" not in by_sid(text)} == {
-            "role-intercept",
-            "role-interaction",
+            f"role-{name}" for name in UNIDENTIFYING
         }
         assert found["Action"] == ["kms:DescribeKey", "kms:GenerateMac"]
+        deployer = by_sid(RESOURCE_POLICIES["key-identity"])["UseByDeployer"]
+        assert deployer["Condition"] == {"ArnLike": {"aws:PrincipalArn": list(DEPLOYERS)}}
+        assert deployer["Action"] == "kms:GenerateMac"
+
+    def test_sealed_contacts_open_for_nobody(self) -> None:
+        """Identifiers are encrypted under their party and purpose, by few; no statement lets anybody decrypt one."""
+        found = by_sid(RESOURCE_POLICIES["key-evidence"])
+        assert found["SealContacts"]["Action"] == "kms:Encrypt"
+        assert found["SealContacts"]["Condition"] == {
+            "ArnLike": {"aws:PrincipalArn": SEALERS},
+            "Null": {"kms:EncryptionContext:party": "false"},
+            "StringEquals": {"kms:EncryptionContext:purpose": "contact"},
+        }
+        decrypting = [s for s in found.values() if "kms:Decrypt" in listed(s["Action"])]
+        # Each names another encryption context, which a sealed contact does not have.
+        assert all("kms:EncryptionContext:aws:" in json.dumps(s["Condition"]) for s in decrypting)
+        assert {name for name, text in FUNCTION_ROLES.items() if "SealContacts" in by_sid(text)} == {
+            "role-consents",
+            "role-questions",
+        }
 
 
 class TestBuckets:
@@ -286,10 +381,10 @@ class TestSecret:
     """Who may read the Twilio credentials."""
 
     def test_everybody_else_is_denied(self) -> None:
-        """Only the functions' roles and who deploys may read the secret, whatever their IAM policies say."""
+        """Only functions that talk to Twilio and who deploys may read the secret, whatever their IAM policies say."""
         found = by_sid(RESOURCE_POLICIES["secret"])["DenyOtherReaders"]
         assert found["Condition"]["StringNotLike"]["aws:PrincipalArn"] == [
-            *(PLACE.role_arn(role) for role in ROLES),
+            *(PLACE.role_arn(role) for role in CARRIERS),
             f"arn:aws:iam::{stacks.ACCOUNT}:root",
             f"arn:aws:iam::{stacks.ACCOUNT}:role/deploy",
             f"arn:aws:iam::{stacks.ACCOUNT}:role/*/deploy",

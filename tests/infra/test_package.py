@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from infra import package as packaging
 from infra.package import SOURCE, PackageError, package, write_package
 
 
@@ -79,10 +82,24 @@ class TestContents:
         assert {e.external_attr >> 16 for e in entries} == {0o100644}
 
     def test_package_is_at_the_root(self) -> None:
-        """The handlers' package is at the zip's root, where Lambda looks for it, and nothing of ours is beside it."""
+        """Our package and the vendored one are at the zip's root, where Lambda looks, with nothing but its licence."""
         names = zipfile.ZipFile(BytesIO(package())).namelist()
-        assert "parley/env.py" in names
-        assert {name.partition("/")[0] for name in names} == {"parley"}
+        assert {"parley/env.py", "phonenumbers/phonenumberutil.py", "phonenumbers/data/region_US.py"} <= set(names)
+        assert {name.partition("/")[0] for name in names} == {"parley", "phonenumbers", "phonenumberslite-LICENSE"}
+        assert not [name for name in names if name.endswith((".pyc", ".pyi"))]
+
+    def test_vendored_package_runs_from_the_zip(self, tmp_path: Path) -> None:
+        """What is in the zip is all that a handler needs to read a number: nothing of this environment helps it."""
+        archive = tmp_path / "functions.zip"
+        archive.write_bytes(package())
+        told = "from parley.adapters.numbers import parse_number; print(parse_number('+12125550111'))"
+        command = [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(archive)!r}); {told}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONSAFEPATH": "1"})
+        assert done.stdout.strip() == "+12125550111"
+
+    def test_zip_is_small_enough_to_start_quickly(self) -> None:
+        """The vendored package adds less than a megabyte to what Lambda fetches at a cold start."""
+        assert len(package()) < 1_500_000
 
     def test_every_source_file_is_in(self) -> None:
         """No module and no data file is forgotten."""
@@ -91,6 +108,30 @@ class TestContents:
             p.relative_to(SOURCE).as_posix() for p in SOURCE.rglob("*.*") if p.suffix in (".py", ".json", ".csv")
         }
         assert sources <= names
+
+
+class TestVendored:
+    """The one third-party package of the zip."""
+
+    def test_another_version_is_not_packaged(self, tmp_path: Path) -> None:
+        """What is installed must be what is locked; else the message names both versions and the way out."""
+        lock = tmp_path / "uv.lock"
+        lock.write_text('[[package]]\nname = "phonenumberslite"\nversion = "1.0"\n')
+        with pytest.raises(PackageError, match=r"is installed as .*, and uv\.lock has 1\.0: run `make setup`"):
+            package(lock=lock)
+
+    def test_missing_package_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the package is not installed, nothing is deployed without it."""
+        monkeypatch.setattr(packaging, "VENDORED", "phonenumberslite-of-nobody")
+        monkeypatch.setattr(packaging, "_locked_version", lambda _lock: "9")
+        with pytest.raises(PackageError, match="is not installed, and"):
+            package()
+
+    def test_changed_file_is_not_packaged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that somebody edited where it is installed does not get into the zip."""
+        monkeypatch.setattr(packaging, "_digest", lambda _path: "another")
+        with pytest.raises(PackageError, match="is not as its wheel had it"):
+            package()
 
 
 class TestWriting:

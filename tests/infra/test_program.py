@@ -9,12 +9,13 @@ from typing import Any
 
 import pulumi
 import pytest
-from parley.core.retention import REMNANTS_RULE, RecordClass, Store, lifecycle_rules
+from parley.core.retention import CURRENT_DECLARATION, DECLARATIONS, REMNANTS_RULE, RecordClass, Store, lifecycle_rules
 from parley.env import from_environment
 from pulumi.runtime import rpc
 
-from infra import gate
+from infra import declaration, gate
 from infra.__main__ import main
+from infra.monitoring import exposure_seconds
 from infra.records import INLINE_TWINS, lifecycle_rule
 from infra.settings import ENVIRONMENTS
 from tests.infra import stacks
@@ -34,11 +35,13 @@ CARRIED_OUT = {
     "aws:kms/key:Key",
     "aws:lambda/alias:Alias",
     "aws:lambda/function:Function",
+    "aws:lambda/eventSourceMapping:EventSourceMapping",
     "aws:lambda/permission:Permission",
     "aws:s3/bucket:Bucket",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
     "aws:s3/bucketLogging:BucketLogging",
     "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration",
+    "aws:s3/bucketObjectv2:BucketObjectv2",
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
     "aws:s3/bucketPolicy:BucketPolicy",
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
@@ -57,7 +60,7 @@ CARRIED_OUT = {
 OUTPUTS = {
     *("environment", "masking", "gateUrl", "contentBucket", "accessLogBucket", "evidenceBucket"),
     *("contentKeyArn", "evidenceKeyArn", "identityKeyArn", "ledgerTable", "proxyServiceSid", "numbers"),
-    *("functions", "declaration"),
+    *("functions", "declaration", "commit"),
 }
 DATA_STORES = {"aws:kms/key:Key", "aws:s3/bucket:Bucket", "aws:dynamodb/table:Table"}
 FUNCTIONS = [handler.name for handler in gate.HANDLERS]
@@ -176,13 +179,31 @@ class TestBuckets:
 
     @everywhere
     def test_lock_is_on_the_evidence_bucket_only(self, environment: str) -> None:
-        """Only evidence can be locked, by mode and days of the schedule; a lock elsewhere would fight erasure."""
+        """Evidence alone is locked, by mode and days of the schedule: elsewhere it would fight erasure, or delivery.
+
+        Content can be put under legal hold, which needs Object Lock without a default.
+        """
         recorder = deployed(environment)
         capable = {name for name, inputs in recorder.of("s3/bucket:Bucket").items() if inputs.get("objectLockEnabled")}
-        assert capable == {"evidence"}
-        expected = {"local": {}, "dev": {}, "staging": {"GOVERNANCE": 400}, "prod": {"COMPLIANCE": 1827}}
-        locks = [i["rule"]["defaultRetention"] for i in recorder.of("BucketObjectLockConfiguration").values()]
-        assert {lock["mode"]: lock["days"] for lock in locks} == expected[environment]
+        assert capable == {"content", "evidence"}
+        expected = {
+            "local": None,
+            "dev": None,
+            "staging": {"mode": "GOVERNANCE", "days": 400},
+            "prod": {"mode": "COMPLIANCE", "days": 1827},
+        }
+        (lock,) = recorder.of("BucketObjectLockConfiguration").items()
+        assert lock[0] == "evidence"
+        assert (lock[1].get("rule") or {}).get("defaultRetention") == expected[environment]
+
+    @everywhere
+    def test_declaration_is_kept_with_the_evidence(self, environment: str) -> None:
+        """What is declared lies in the evidence bucket too, under its key, as plain JSON and the same as the output."""
+        recorder = deployed(environment)
+        (kept,) = recorder.of("BucketObjectv2").values()
+        assert json.loads(kept["content"]) == recorder.outputs["declaration"]
+        assert (kept["key"], kept["bucket"]) == (CURRENT_DECLARATION, recorder.outputs["evidenceBucket"])
+        assert (kept["serverSideEncryption"], kept["kmsKeyId"]) == ("aws:kms", recorder.outputs["evidenceKeyArn"])
 
     @everywhere
     def test_only_disposable_stacks_delete_objects(self, environment: str) -> None:
@@ -357,10 +378,10 @@ class TestFunctions:
         }
 
     def test_concurrency_is_reserved_where_declared(self) -> None:
-        """Dev leaves the account's pool alone; prod reserves for every function, and one for the reconciler."""
+        """Dev leaves the account's pool alone; prod reserves for every function, one for each that the clock starts."""
         assert {i.get("reservedConcurrentExecutions") for i in deployed("dev").of("Function").values()} == {None}
         reserved = {n: i["reservedConcurrentExecutions"] for n, i in deployed("prod").of("Function").items()}
-        assert reserved == dict.fromkeys(FUNCTIONS, 50) | {"reconcile": 1}
+        assert reserved == dict.fromkeys(FUNCTIONS, 50) | {"reconcile": 1, "verify": 1, "chain": 1}
 
     def test_boundary_is_on_every_role(self) -> None:
         """A permissions boundary, where given, bounds every role of the stack."""
@@ -384,6 +405,89 @@ class TestFunctions:
         assert schedule["target"]["arn"].endswith(f"function:parley-{environment}-reconcile:live")
         assert "reconcile" in schedule["target"]["deadLetterConfig"]["arn"]
 
+    def test_reconciler_starts_as_often_as_declared(self) -> None:
+        """The schedule, the alarms and the declaration follow from the one interval that the stack declares."""
+        session = {**stacks.filled("dev")["session"], "reconcileSeconds": 300}
+        settings = stacks.settings("dev", session=session)
+        (reconcile,) = [each for each in gate.handlers(settings) if each.name == "reconcile"]
+        assert reconcile.every == "rate(5 minutes)"
+        assert exposure_seconds(settings) == 360
+        declared = declaration.declare(settings, {})["session"]
+        assert declared == {"ttlSeconds": settings.session.ttl, "reconcileSeconds": 300, "exposureSeconds": 360}
+
+    @everywhere
+    def test_exposure_above_the_bound_is_an_alarm(self, environment: str) -> None:
+        """Somebody who said no and was still connected a second longer than the bound rings the alarm."""
+        alarm = deployed(environment).of("MetricAlarm")["exposure"]
+        assert (alarm["namespace"], alarm["metricName"], alarm["statistic"]) == ("Parley", "ExposureSeconds", "Maximum")
+        assert (alarm["dimensions"], alarm["threshold"]) == ({"Stack": environment}, 121)
+
+    @everywhere
+    def test_check_starts_within_every_day(self, environment: str) -> None:
+        """The daily check runs a little more often than its alarm looks back, so no window of a day is without one."""
+        recorder = deployed(environment)
+        schedule, alarm = recorder.of("Schedule")["verify"], recorder.of("MetricAlarm")["verify-stopped"]
+        assert (schedule["scheduleExpression"], alarm["period"]) == ("rate(23 hours)", 86_400)
+        assert schedule["target"]["arn"].endswith(f"function:parley-{environment}-verify:live")
+
+    @everywhere
+    def test_check_starts_after_what_it_reads(self, environment: str) -> None:
+        """The first run finds the declaration that it holds the stack against."""
+        order = [(each.type.rpartition(":")[2], each.name) for each in deployed(environment).resources]
+        assert order.index(("BucketObjectv2", "declarations")) < order.index(("Schedule", "verify"))
+
+
+class TestEvidence:
+    """Each new consent record is copied, and the copies are held against the ledger."""
+
+    @everywhere
+    def test_stream_feeds_the_live_version_with_new_records_only(self, environment: str) -> None:
+        """The mapping reads the table's stream from its oldest record, and lets through new records of a chain."""
+        mapping = deployed(environment).of("EventSourceMapping")["evidence"]
+        assert mapping["eventSourceArn"].endswith("/stream/2026-05-04T12:00:00.000")
+        assert mapping["functionName"].endswith(f"function:parley-{environment}-evidence:live")
+        assert mapping["startingPosition"] == "TRIM_HORIZON"
+        (only,) = mapping["filterCriteria"]["filters"]
+        assert json.loads(only["pattern"]) == {
+            "eventName": ["INSERT"],
+            "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "EVENT#"}]}}},
+        }
+
+    @everywhere
+    def test_what_cannot_be_copied_is_bounded_and_not_lost(self, environment: str) -> None:
+        """Failures are reported one by one, retried for six hours at most, and then set aside in the dead letters."""
+        mapping = deployed(environment).of("EventSourceMapping")["evidence"]
+        assert (mapping["functionResponseTypes"], mapping["bisectBatchOnFunctionError"]) == (
+            ["ReportBatchItemFailures"],
+            True,
+        )
+        assert 0 < mapping["maximumRecordAgeInSeconds"] <= 86_400
+        assert 0 < mapping["maximumRetryAttempts"] <= 10_000
+        assert "evidence" in mapping["destinationConfig"]["onFailure"]["destinationArn"]
+
+    @everywhere
+    def test_check_of_the_chains_goes_on_every_hour(self, environment: str) -> None:
+        """The check goes on every hour, which is how everybody is checked in a day, and its silence is an alarm."""
+        recorder = deployed(environment)
+        schedule, alarm = recorder.of("Schedule")["chain"], recorder.of("MetricAlarm")["chain-stopped"]
+        assert (schedule["scheduleExpression"], alarm["period"]) == ("rate(1 hour)", 86_400)
+        assert alarm["treatMissingData"] == "breaching"
+
+    @everywhere
+    def test_findings_ring(self, environment: str) -> None:
+        """One finding, one record that was not copied, or a stream that waits is an alarm."""
+        alarms = deployed(environment).of("MetricAlarm")
+        watched = {name: (alarms[name]["metricName"], alarms[name]["threshold"]) for name in alarms if name in WATCHED}
+        assert watched == WATCHED
+
+
+WATCHED = {
+    "evidence-late": ("IteratorAge", 900_000),
+    "evidence-refused": ("RecordsNotCopied", 1),
+    "chain-findings": ("ChainFindings", 1),
+    "chain-unread": ("ChainsUnread", 1),
+}
+
 
 class TestGate:
     """The routes and who may call them."""
@@ -396,18 +500,28 @@ class TestGate:
             "POST /twilio/intercept": "NONE",
             "POST /twilio/out-of-session": "NONE",
             "POST /twilio/interaction": "NONE",
+            "POST /twilio/voice": "NONE",
+            "POST /twilio/events": "NONE",
+            "POST /twilio/sms": "NONE",
+            "POST /v1/questions": "AWS_IAM",
+            "POST /v1/optout-links": "AWS_IAM",
+            "GET /optout/{token}": "NONE",
+            "POST /optout/{token}": "NONE",
             "POST /v1/consents": "AWS_IAM",
             "GET /v1/consents/{party}": "AWS_IAM",
+            "GET /v1/consents/{party}/receipts/{id}": "AWS_IAM",
             "POST /v1/sessions": "AWS_IAM",
             "GET /v1/sessions/{id}": "AWS_IAM",
             "DELETE /v1/sessions/{id}": "AWS_IAM",
+            "POST /v1/sessions/{id}/renewals": "AWS_IAM",
+            "GET /v1/decisions/{id}": "AWS_IAM",
         }
 
     @everywhere
     def test_permissions_are_for_one_route_each(self, environment: str) -> None:
         """API Gateway may call a function for this API's one method and path only."""
         sources = [inputs["sourceArn"] for inputs in deployed(environment).of("Permission").values()]
-        assert len(set(sources)) == len(sources) == 8
+        assert len(set(sources)) == len(sources) == sum(len(handler.routes) for handler in gate.HANDLERS)
         assert all(source.startswith("arn:aws:execute-api:us-east-1:123456789012:abc123/*/") for source in sources)
         assert not any(source.endswith("/*/*") for source in sources)
 
@@ -459,7 +573,7 @@ class TestGate:
         """Twilio connects after 15 s without an answer and API Gateway ends at 30 s: functions end before."""
         recorder = deployed(environment)
         timeouts = {name: inputs["timeout"] for name, inputs in recorder.of("Function").items()}
-        assert max(timeouts[name] for name in ("intercept", "out-of-session", "interaction")) < 15
+        assert max(timeouts[name] for name in ("intercept", "out-of-session", "interaction", "voice")) < 15
         assert max(timeouts["consents"], timeouts["sessions"]) < 30
         assert timeouts["reconcile"] < 60
         assert all(i["timeoutMilliseconds"] <= 30_000 for i in recorder.of("Integration").values())
@@ -503,12 +617,21 @@ class TestMonitoring:
 
     @everywhere
     def test_everything_that_weakens_the_gate_is_watched(self, environment: str) -> None:
-        """Errors, throttles and dead letters of every function, server errors, a slow intercept, a mute reconciler."""
+        """Errors, throttles, dead letters, server errors, slowness, exposure, what falls silent, differences."""
         expected = {f"{name}-{kind}" for name in FUNCTIONS for kind in ("errors", "throttles", "dead-letters")}
         assert set(deployed(environment).of("MetricAlarm")) == expected | {
             "api-errors",
             "intercept-slow",
+            "exposure",
             "reconcile-stopped",
+            "verify-stopped",
+            "verify-differences",
+            "verify-cannot-tell",
+            "evidence-late",
+            "evidence-refused",
+            "chain-findings",
+            "chain-unread",
+            "chain-stopped",
         }
 
     @everywhere
@@ -563,7 +686,7 @@ class TestOutputs:
     @everywhere
     def test_declaration_has_every_class_with_a_store(self, environment: str) -> None:
         """Every class of the schedule is declared once, sorted, with at least one place and a rule there."""
-        declaration = deployed(environment).outputs["declaration"]
+        declaration = deployed(environment).outputs["declaration"]["classes"]
         declared = [entry["class"] for entry in declaration]
         assert declared == sorted(stacks.filled(environment)["records"])
         assert set(declared) >= {str(each) for each in RecordClass} - {"video-recordings"}
@@ -575,8 +698,11 @@ class TestOutputs:
         """For every store of every class, the days declared are those of the resource that enforces them."""
         recorder = deployed(environment)
         enforced = enforced_days(recorder)
-        for entry in recorder.outputs["declaration"]:
+        for entry in recorder.outputs["declaration"]["classes"]:
             for store in entry["stores"]:
+                if store["system"] == "twilio":
+                    assert (store["days"], store["enforced"]) == (entry["twilioCopyDays"], False)
+                    continue
                 place = (store["system"], store["name"], store["rule"])
                 if store["system"] == "dynamodb":
                     place = ("dynamodb", store["name"], entry["class"])
@@ -596,10 +722,12 @@ class TestOutputs:
             for inputs in recorder.of("BucketLifecycleConfiguration").values()
             for rule in inputs["rules"]
         }
-        stores = [store for entry in recorder.outputs["declaration"] for store in entry["stores"]]
+        stores = [store for entry in recorder.outputs["declaration"]["classes"] for store in entry["stores"]]
         for store in stores:
             if store["system"] != "s3":
-                assert store.keys() == {"system", "name", "rule", "days", "key"}
+                assert store.keys() == {
+                    *("system", "name", "rule", "days", "key", "readers", "processor", "enforced"),
+                }
                 continue
             bucket, declared = store["name"], store["remnants"]
             own, remnants = rules.pop((bucket, store["rule"])), rules[bucket, declared["rule"]]
@@ -618,17 +746,40 @@ class TestOutputs:
                 "abortIncompleteMultipartUpload": {"daysAfterInitiation": declared["abortDays"]},
             }
             assert store["versioning"] == versioning[bucket] == "Enabled"
-        assert {rule for _, rule in rules} == {REMNANTS_RULE}
+        assert {rule for _, rule in rules} == {DECLARATIONS, REMNANTS_RULE}
 
     @everywhere
     def test_declared_bound_is_that_of_the_deployed_rules(self, environment: str) -> None:
         """Every class says when its last copy is gone: the longest of its paths, whose terms add up."""
-        for entry in deployed(environment).outputs["declaration"]:
+        for entry in deployed(environment).outputs["declaration"]["classes"]:
             bound = entry["bound"]
             assert bound["days"] == max(path["days"] for path in bound["paths"]) >= entry["keepDays"]
             for path in bound["paths"]:
                 assert path["days"] == sum(term["days"] for term in path["terms"]), (entry["class"], path["copy"])
-                assert path["copy"]
+                assert all(term["source"] for term in path["terms"])
+
+    @everywhere
+    def test_limits_and_readers_are_declared(self, environment: str) -> None:
+        """Every class says what bounds its period, and every place who of this stack can read it and who processes."""
+        readers = set()
+        for entry in deployed(environment).outputs["declaration"]["classes"]:
+            assert all(limit["rule"] and limit["days"] <= entry["keepDays"] for limit in entry["floors"])
+            assert all(limit["rule"] and limit["days"] >= entry["keepDays"] for limit in entry["ceilings"])
+            for store in entry["stores"]:
+                assert store["processor"] == ("Twilio" if store["system"] == "twilio" else "AWS")
+                readers |= {(store["system"], reader) for reader in store["readers"]}
+        table = {("dynamodb", f"parley-{environment}-{h.name}") for h in gate.HANDLERS if h.table}
+        assert readers == table | {("s3", f"parley-{environment}-chain")}
+
+    def test_sector_floors_are_declared(self) -> None:
+        """The rules of the stack's sectors are in the declaration, by their ids."""
+        config = stacks.filled("prod")
+        config["sector"] = ["tsr"]
+        config["records"]["interaction-log"]["keepDays"] = 1827
+        declared = stacks.run(main, config, stack="prod").outputs["declaration"]
+        floors = {entry["class"]: entry["floors"] for entry in declared["classes"] if entry["floors"]}
+        rule = [{"days": 1827, "rule": "TSR 16 CFR 310.5"}]
+        assert (declared["sectors"], floors) == (["tsr"], {"consent-evidence": rule, "interaction-log": rule})
 
     @pytest.mark.parametrize(
         ("environment", "last"), [("dev", "DynamoDB backup, if the table"), ("prod", "DynamoDB point-in-time")]
@@ -637,10 +788,12 @@ class TestOutputs:
         """Rows stay longest in the table's window where it is protected, else in a deleted table's backup."""
         recorder = deployed(environment)
         (table,) = recorder.of("Table").values()
-        (entry,) = (each for each in recorder.outputs["declaration"] if each["class"] == "session-map")
+        (entry,) = (each for each in recorder.outputs["declaration"]["classes"] if each["class"] == "session-map")
         paths = {path["copy"]: path for path in entry["bound"]["paths"]}
         # The longest session of these stacks is hours long: one whole day.
-        assert paths["DynamoDB row"]["terms"][0] == {"what": "session is open", "days": 1}
+        first = paths["DynamoDB row"]["terms"][0]
+        what = "session is open, since its opening or last renewal"
+        assert first == {"what": what, "days": 1, "source": "parley:session.ttl"}
         window = paths["DynamoDB point-in-time recovery"]["terms"][-1]["days"]
         assert window == table["pointInTimeRecovery"]["recoveryPeriodInDays"]
         longest = max((path for path in entry["bound"]["paths"] if "DynamoDB" in path["copy"]), key=lambda p: p["days"])
@@ -651,8 +804,9 @@ class TestOutputs:
         """Each place is declared with the key that its resource is encrypted under."""
         keys = {
             (store["system"], store["key"].rpartition("/")[2])
-            for entry in deployed(environment).outputs["declaration"]
+            for entry in deployed(environment).outputs["declaration"]["classes"]
             for store in entry["stores"]
+            if store["key"]
         }
         assert keys == {
             ("s3", "content"),

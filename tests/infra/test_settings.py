@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from parley.core.jurisdiction import Announcement, JurisdictionPolicy, NonParty, Override, Relaxation, Required
 from parley.core.retention import Problem
 
 from infra.section import redacted, shown
@@ -166,8 +167,29 @@ class TestMessages:
             ({"session": {"ttl": 0}}, "session.ttl", "is 0, not a whole number of seconds from 60 to 2592000"),
             ({"session": {"ttl": "3600"}}, "session.ttl", "write it without quotes"),
             ({"session": {"ttl": True}}, "session.ttl", "not a whole number"),
+            ({"session": {"ttl": 600, "reconcileSeconds": 30}}, "session.reconcileSeconds", "from 60 to 300"),
+            (
+                {"session": {"ttl": 600, "reconcileSeconds": 90}},
+                "session.reconcileSeconds",
+                "no whole number of minutes",
+            ),
             ({"session": {"ttl": 604_801}}, "session.ttl", "longer than session-map is kept (7 days)"),
             ({"consent": {"methods": ["telepathy"]}}, "consent.methods[0]", "is 'telepathy', not one of contract"),
+            (
+                {"consent": {"methods": ["in_app"], "askFrom": "MG" + "0" * 32}},
+                "consent.askFrom",
+                "is set, but sms_reply is not among the methods",
+            ),
+            (
+                {"consent": {"methods": ["in_app"], "askFrom": "Acme"}},
+                "consent.askFrom",
+                "not a number of yours in E.164 form",
+            ),
+            (
+                {"consent": {"methods": ["in_app"], "questionMinutes": 1}},
+                "consent.questionMinutes",
+                "is 1, not",
+            ),
             ({"consent": {}}, "consent.methods", "is missing; set a list of some of contract"),
             ({"records": None}, "records.messages", "is missing, and a stack with voice, sms makes such records"),
             ({"records": "all"}, "records", "is not a mapping"),
@@ -247,6 +269,122 @@ class TestMessages:
         assert redacted(redacted(text)) == redacted(text)
 
 
+DECISION = {"reviewer": "J. Doe, counsel", "date": "2026-11-01", "reason": "opinion of 2026-11-01"}
+
+
+class TestJurisdiction:
+    """Which law counts: the operator's own place, counsel's overrides, and who relaxed what."""
+
+    TODAY = dt.date(2026, 11, 23)
+
+    def told(self, **declared: Any) -> dict[str, str]:
+        """Return what is wrong with a declaration on a day in November, by key below `parley:jurisdiction`."""
+        with pytest.raises(SettingsError) as caught:
+            load(stacks.filled("dev") | {"jurisdiction": declared}, today=self.TODAY)
+        start = "parley:jurisdiction."
+        assert all(problem.key.startswith(start) for problem in caught.value.problems)
+        return {
+            problem.key.removeprefix(start): f"{problem.reason}; {problem.way_out}" for problem in caught.value.problems
+        }
+
+    def test_nothing_declared(self) -> None:
+        """A stack that says nothing has no place of its own, no overrides and nothing relaxed."""
+        assert stacks.settings("dev").jurisdiction == JurisdictionPolicy()
+
+    def test_example_of_the_page(self) -> None:
+        """What the page shows loads, and says what it means there."""
+        page = (stacks.PROJECT / "docs" / "jurisdictions.md").read_text()
+        block = re.search(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        assert block
+        declared = yaml.safe_load(block[1])["parley:jurisdiction"]
+        day, opinion = dt.date(2026, 11, 1), "opinion of 2026-11-01"
+        loaded = load(stacks.filled("dev") | {"jurisdiction": declared}, today=self.TODAY).jurisdiction
+        assert loaded == JurisdictionPolicy(
+            operator="US-TX",
+            overrides=(
+                Override("US-CT", "J. Doe, counsel", day, "we play the tone", announcement=Announcement.TONE),
+                Override("US-MI", "J. Doe, counsel", day, opinion, consent=Required.ONE, operator=NonParty.ONE),
+            ),
+            relax=Relaxation("J. Doe, counsel", day, opinion),
+        )
+        assert JurisdictionPolicy.from_json(loaded.to_json()) == loaded
+
+    @pytest.mark.parametrize(
+        ("declared", "key", "said"),
+        [
+            ({"operator": "US-CAL"}, "operator", "is 'US-CAL', not a place of the table; did you mean 'US-CA'?"),
+            ({"operator": "UK"}, "operator", "did you mean 'GB'?"),
+            ({"operator": "ZZ"}, "operator", "not a place of the table"),
+            ({"operator": 5}, "operator", "is a number, not a text"),
+            ({"operater": "US-CA"}, "operater", "is unknown; did you mean 'operator'?"),
+            ({"overrides": ["US-MI"]}, "overrides", "is a list, not a mapping"),
+            ({"overrides": {"US-MI": "one"}}, "overrides.US-MI", "is a text, not a mapping"),
+            ({"overrides": {"MI-US": DECISION}}, "overrides.MI-US", "is not a place of the table"),
+            ({"overrides": {"Michigan": DECISION}}, "overrides.Michigan", "did you mean 'US-MI'?"),
+            ({"overrides": {"ZZ": DECISION}}, "overrides.ZZ", "cannot be overridden"),
+            ({"overrides": {"US-MI": DECISION}}, "overrides.US-MI", "changes nothing; set some of consent"),
+            (
+                {"overrides": {"US-TX": DECISION | {"consent": "everyone"}}},
+                "overrides.US-TX.consent",
+                "is 'everyone', not one of one, all",
+            ),
+            (
+                {"overrides": {"US-TX": DECISION | {"consent": "all", "video_calls": "all"}}},
+                "overrides.US-TX.video_calls",
+                "is unknown; did you mean 'video'?",
+            ),
+            (
+                {"overrides": {"US-TX": DECISION | {"consent": "all", "reviewer": None}}},
+                "overrides.US-TX.reviewer",
+                "is missing; set a text, for example J. Doe, counsel",
+            ),
+            (
+                {"overrides": {"US-TX": DECISION | {"consent": "all", "date": "2026-11-24"}}},
+                "overrides.US-TX.date",
+                "is 2026-11-24, which is in the future; name the day of the decision",
+            ),
+            (
+                {"overrides": {"FR": DECISION | {"explicit": "implied-ok"}}},
+                "overrides.FR.explicit",
+                "is implied-ok, but EU, which binds there too, demands explicit; override EU as well",
+            ),
+            ({"relax": DECISION | {"reviewer": None}}, "relax.reviewer", "is missing"),
+            ({"relax": DECISION | {"date": None}}, "relax.date", "is missing; set a date"),
+            ({"relax": DECISION | {"reason": " "}}, "relax.reason", "is empty, not a text"),
+            (
+                {"relax": DECISION | {"date": dt.date(2027, 1, 1)}},
+                "relax.date",
+                "is 2027-01-01, which is in the future",
+            ),
+            ({"relax": True}, "relax", "is true or false, not a mapping"),
+        ],
+    )
+    def test_each_mistake_names_its_key_and_the_way_out(self, declared: dict[str, Any], key: str, said: str) -> None:
+        """Each mistake is told once, under its own key, with the place or the word that was meant."""
+        found = self.told(**declared)
+        assert list(found) == [key]
+        assert said in found[key]
+
+    def test_decision_of_today(self) -> None:
+        """What was decided today counts today."""
+        relax = DECISION | {"date": self.TODAY.isoformat()}
+        loaded = load(stacks.filled("dev") | {"jurisdiction": {"relax": relax}}, today=self.TODAY)
+        assert loaded.jurisdiction.relax == Relaxation("J. Doe, counsel", self.TODAY, "opinion of 2026-11-01")
+
+    @pytest.mark.parametrize("value", ["5f2c8e91a7d04b6399e1c3f80a2d7b64", "+12125550111"])
+    def test_secret_or_number_is_not_shown(self, value: str) -> None:
+        """A secret or a phone number is not repeated from any place of the declaration."""
+        for declared in (
+            {"operator": value},
+            {"overrides": {value: {"reviewer": value}}},
+            {"overrides": {"US-TX": {value: value, "consent": value, "date": value}}},
+            {"relax": {value: value, "date": value}},
+        ):
+            with pytest.raises(SettingsError) as caught:
+                load(stacks.filled("dev") | {"jurisdiction": declared}, today=self.TODAY)
+            assert value not in str(caught.value)
+
+
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(KEYS)
 ANYTHING = st.recursive(
     LEAVES,
@@ -320,12 +458,43 @@ class TestCautions:
         )
         assert "reminds nobody yet" in cautions(settings, self.TODAY)[0]
 
+    def test_relaxation(self) -> None:
+        """A decision that not everybody is asked is told at every deployment, with its date."""
+        settings = stacks.settings(
+            "dev", jurisdiction={"relax": DECISION}, legalReview={"reviewer": "J. Doe", "date": "2026-01-31"}
+        )
+        told = cautions(settings, self.TODAY)
+        assert len(told) == 1
+        assert told[0].startswith("parley:jurisdiction.relax is set, as decided on 2026-11-01")
+
     def test_channels_that_proxy_does_not_connect(self) -> None:
         """Declaring chat is allowed, with a word on what Proxy connects."""
         settings = stacks.settings(
             "dev", channels=["voice", "sms", "chat"], legalReview={"reviewer": "J. Doe", "date": "2026-01-31"}
         )
         assert "names chat" in cautions(settings, self.TODAY)[0]
+
+
+class TestNotices:
+    """The texts that people are given, with the stack's own values."""
+
+    @pytest.mark.parametrize("environment", ENVIRONMENTS)
+    def test_committed_stacks_have_nothing_to_say(self, environment: str) -> None:
+        """With the committed names, links and schedules every notice is right in every language."""
+        assert not [one for one in cautions(stacks.settings(environment), TestCautions.TODAY) if "by sms" in one]
+
+    def test_name_that_makes_texts_longer_is_told(self) -> None:
+        """A name with a character outside GSM-7 is allowed, and told with the character and the notices."""
+        controller = stacks.filled("dev")["controller"] | {"name": "Café Rides’"}
+        (found,) = (one for one in cautions(stacks.settings("dev", controller=controller), TestCautions.TODAY)[1:])
+        assert found.startswith("parley:controller.name: has '’' (U+2019) outside GSM-7")
+        assert "manage by sms (de, en, es)" in found
+
+    def test_name_with_a_placeholder_is_refused(self) -> None:
+        """A name that would put an open placeholder into every text stops the preview."""
+        controller = stacks.filled("dev")["controller"] | {"name": "Acme {url}"}
+        with pytest.raises(SettingsError, match=r"parley:controller\.name: puts the placeholder url into texts"):
+            stacks.settings("dev", controller=controller)
 
 
 class TestFromPulumi:

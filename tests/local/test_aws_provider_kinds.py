@@ -108,6 +108,12 @@ class World:
         """Make a secret and return its ARN."""
         return self.up("aws:secretsmanager/secret:Secret", {}).id
 
+    def stream(self) -> str:
+        """Make a table with a stream and return the stream's ARN."""
+        key = {"attributes": [{"name": "pk", "type": "S"}], "hashKey": "pk", "billingMode": "PAY_PER_REQUEST"}
+        stream = {"streamEnabled": True, "streamViewType": "NEW_IMAGE"}
+        return str(self.up("aws:dynamodb/table:Table", {**key, **stream}).state["streamArn"])
+
     def queue(self) -> str:
         """Make a queue and return its URL."""
         return self.up("aws:sqs/queue:Queue", {}).id
@@ -485,6 +491,31 @@ CASES = [
         lambda w, d: w.aws("s3").put_bucket_logging(Bucket=d.id, BucketLoggingStatus={}),
     ),
     Case(
+        "aws:s3/bucketObjectv2:BucketObjectv2",
+        lambda w: {
+            "bucket": w.bucket(),
+            "key": "papers/one.json",
+            "content": "{}",
+            "contentType": "application/json",
+            "serverSideEncryption": "aws:kms",
+            "kmsKeyId": w.key(),
+        },
+        {"content": '{"changed": true}'},
+        {"content"},
+        lambda w, d: w.aws("s3").put_object(
+            Bucket=d.state["bucket"],
+            Key=d.state["key"],
+            Body=b"{}",
+            ContentType="text/plain",
+            ServerSideEncryption="aws:kms",
+            SSEKMSKeyId=d.state["kmsKeyId"],
+        ),
+        {"contentType": "UPDATE"},
+        {"key": "papers/two.json"},
+        lambda w, d: w.aws("s3").delete_object(Bucket=d.state["bucket"], Key=d.state["key"]),
+        unseen_on_import=frozenset({"content"}),
+    ),
+    Case(
         "aws:dynamodb/table:Table",
         lambda w: {
             "billingMode": "PAY_PER_REQUEST",
@@ -587,6 +618,28 @@ CASES = [
         {"principal": "sns.amazonaws.com"},
         lambda w, d: w.aws("lambda").remove_permission(FunctionName=d.state["function"], StatementId=d.id),
         lambda d: f"{d.state['function']}/{d.id}",
+    ),
+    Case(
+        "aws:lambda/eventSourceMapping:EventSourceMapping",
+        lambda w: {
+            "functionName": w.function(),
+            "eventSourceArn": w.stream(),
+            "startingPosition": "TRIM_HORIZON",
+            "batchSize": 50,
+            "bisectBatchOnFunctionError": True,
+            "destinationConfig": {"onFailure": {"destinationArn": arn_of("sqs", "lost")}},
+            "filterCriteria": {"filters": [{"pattern": json.dumps({"eventName": ["INSERT"]})}]},
+            "functionResponseTypes": ["ReportBatchItemFailures"],
+            "maximumRecordAgeInSeconds": 3600,
+            "maximumRetryAttempts": 5,
+            "tags": TAGS,
+        },
+        {"batchSize": 20, "maximumRetryAttempts": 7, "enabled": False},
+        {"batchSize", "maximumRetryAttempts", "enabled"},
+        lambda w, d: w.aws("lambda").update_event_source_mapping(UUID=d.id, BatchSize=1),
+        {"batchSize": "UPDATE"},
+        {"startingPosition": "LATEST"},
+        lambda w, d: w.aws("lambda").delete_event_source_mapping(UUID=d.id),
     ),
     Case(
         "aws:cloudwatch/logGroup:LogGroup",

@@ -23,6 +23,7 @@ import urllib3
 
 from local import cloud as local_cloud
 from tests.local.cloud_fixture import LOGS, Cloud, StandInCarrier, package, policy
+from tests.local.test_lambda_stream_sources import batches, fed, write
 
 SLEEPER = """
 import threading
@@ -329,3 +330,17 @@ def test_the_state_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
                 cloud.running.save()
         assert (tmp_path / "cloud.state").read_bytes() == before
         cloud.running.save()
+
+
+def test_a_restarted_cloud_goes_on_in_a_stream_where_it_stopped(tmp_path: Path) -> None:
+    """After a restart no record is handed over twice, and what was waiting for its retry is handed over."""
+    with in_process(tmp_path) as cloud:
+        fed(cloud, "kept", MaximumRetryAttempts=1)
+        write(cloud, "kept", "a")
+        write(cloud, "kept", "poison")
+        assert batches(cloud, "kept") == [["a"], ["poison"]]
+        cloud.running.close(save=True)
+    with in_process(tmp_path) as cloud:
+        cloud.running.clock.advance(61)
+        write(cloud, "kept", "b")
+        assert batches(cloud, "kept") == [["a"], ["poison"], ["poison"], ["b"]]

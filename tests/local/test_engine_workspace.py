@@ -372,7 +372,11 @@ class TestRecovery:
         assert not lock.exists()
         assert f"interrupting process {holder.pid}" in shop.news[1]
 
-    @pytest.mark.parametrize(("owner", "backend"), [(str(os.getpid()), ""), ("gone", "file:///elsewhere"), (None, "")])
+    @pytest.mark.parametrize(
+        ("owner", "backend"),
+        [(str(os.getpid()), ""), ("gone", "file:///elsewhere"), (None, "")],
+        ids=["alive", "elsewhere", "nobody"],
+    )
     def test_engine_that_is_no_orphan_is_left_alone(self, shop: Shop, owner: str | None, backend: str) -> None:
         """An engine whose command lives, of another home, or that someone started by hand is named and not touched."""
         with shop.holder(owner, backend) as holder:

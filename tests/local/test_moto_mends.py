@@ -436,7 +436,7 @@ def test_logging_and_dead_letter_settings_are_answered_back(cloud: Cloud) -> Non
     assert client.get_function_configuration(FunctionName="settings")["LoggingConfig"]["LogFormat"] == "Text"
 
 
-def test_event_sources_other_than_queues_are_refused(cloud: Cloud) -> None:
+def test_event_sources_other_than_queues_and_tables_are_refused(cloud: Cloud) -> None:
     """A mapping that the local cloud would not carry out is an error, not a silent nothing."""
     role = cloud.role("streams", LOGS)
     cloud.client("lambda").create_function(
@@ -446,7 +446,7 @@ def test_event_sources_other_than_queues_are_refused(cloud: Cloud) -> None:
         Role=role,
         Code={"ZipFile": package("def handle(e, c): ...")},
     )
-    source = "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/2026"
+    source = "arn:aws:kinesis:us-east-1:123456789012:stream/s"
     create = cloud.client("lambda").create_event_source_mapping
     code = refused(create, FunctionName="streams", EventSourceArn=source, StartingPosition="LATEST")
     assert code == "InvalidParameterValueException"

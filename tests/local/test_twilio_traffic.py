@@ -329,6 +329,18 @@ def test_opt_in_words_lift_the_block(stage: Stage, word: str, forwarded: bool) -
     assert stage.sms(BEN, POOL[0], "hello again")["delivered"] is True
 
 
+def test_relayed_text_that_is_barred_is_a_failed_message(stage: Stage) -> None:
+    """A text that an earlier stop word keeps from its recipient is listed as failed, with the code and its sender."""
+    session = stage.pair(stage.service(POOL[0]))
+    stage.sms(ANA, POOL[0], "STOP")
+    barred = stage.sms(BEN, POOL[0], "are you there?")["outbound_message_sid"]
+    message = stage.client.messages(barred).fetch()
+    assert (message.status, message.error_code, message.from_, message.to) == ("failed", 21610, POOL[0], ANA)
+    assert barred in {one.sid for one in stage.client.messages.list(to=ANA)}
+    assert session.interactions.list()[0].outbound_resource_sid == barred
+    assert "are you there?" not in str(stage.phone(ANA)["messages"])
+
+
 @pytest.mark.parametrize("word", ["REVOKE", "OPTOUT"])
 def test_revoke_and_optout_block_and_are_passed_on(stage: Stage, word: str) -> None:
     """REVOKE and OPTOUT block at the platform, yet Proxy asks the intercept and passes the word on."""

@@ -7,7 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
-from parley.core.consent import ConsentEvent, ConsentRecord, Head, Kind, Method, Scope, State, append
+from parley.core.consent import (
+    LEGAL_BASES,
+    PROCESSORS,
+    ConsentEvent,
+    ConsentRecord,
+    Head,
+    Kind,
+    Method,
+    Scope,
+    State,
+    append,
+)
 
 ANA, BEN, CLEO = "a" * 64, "b" * 64, "c" * 64
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -51,6 +62,14 @@ def events(*, party: str = ANA, **fixed: Any) -> st.SearchStrategy[ConsentEvent]
         "valid_until": st.none() | MOMENTS,
         "controller": st.dictionaries(st.sampled_from(["name", "contact"]), st.text(max_size=5)),
         "withdrawal": st.none() | st.dictionaries(st.sampled_from(["channel", "words"]), st.text(max_size=5)),
+        "legal_basis": st.sampled_from(LEGAL_BASES),
+        "identity": DOCUMENTS,
+        "number_tenure": st.none() | DOCUMENTS,
+        "purposes": st.lists(st.text(max_size=5), max_size=3).map(tuple),
+        "storage_region": st.text(max_size=5),
+        "jurisdiction": st.none() | DOCUMENTS,
+        "processors": st.just(PROCESSORS)
+        | st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=3))).map(tuple),
         **{name: st.just(value) for name, value in fixed.items()},
     }
     return st.builds(ConsentEvent, **fields)

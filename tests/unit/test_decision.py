@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parley.core.consent import NO, Scope, Standing, State
+from parley.core.consent import NO, Kind, Scope, Standing, State
 from parley.core.decision import UNKNOWN, decide
 
 from tests.unit.chains import ANA, BEN, CLEO, MOMENTS, NOON
@@ -83,6 +84,15 @@ def test_pending_question_takes_nothing_back() -> None:
     asked = standing(ANA, State.REQUESTED, counterpart=BEN)
     assert decide([ANA, BEN], [asked, standing(ANA), standing(BEN)], NOON).permit
     assert decide([ANA, BEN], [asked, standing(BEN)], NOON).reasons[0].state == State.REQUESTED
+
+
+def test_implied_consent_needs_a_law_that_takes_it() -> None:
+    """What was concluded from somebody's silence is no consent, unless every party's law takes it for one."""
+    concluded = dataclasses.replace(standing(ANA), kind=Kind.IMPLIED)
+    assert decide([ANA, BEN], [concluded, standing(BEN)], NOON).reasons[0].state == State.REQUESTED
+    assert decide([ANA, BEN], [concluded, standing(BEN)], NOON, implied=True).permit
+    said_no = standing(ANA, State.WITHDRAWN, counterpart=BEN)
+    assert not decide([ANA, BEN], [concluded, said_no, standing(BEN)], NOON, implied=True).permit
 
 
 def test_answer_ends_with_the_first_consent() -> None:

@@ -25,6 +25,7 @@ def fields(**changes: Any) -> dict[str, Any]:
     """Return the fields of an environment."""
     return {
         "environment": "local",
+        "stack": "local",
         "ledger_table": "parley-ledger",
         "identity_key": "arn:aws:kms:us-east-1:123456789012:key/k",
         "twilio_secret": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s",
@@ -56,9 +57,11 @@ def test_what_is_written_is_read_back(
     written = fields(
         controller=Controller(name, name, name, name),
         session=SessionPolicy(ttl, name),
-        consent=ConsentPolicy(methods, days),
+        consent=ConsentPolicy(methods, days, endpoint, ttl),
         keep_days=keep,
         twilio_endpoint=endpoint,
+        purposes=dict.fromkeys(keep, methods),
+        evidence_key=endpoint,
     )
     variables = to_environment(**written)
     assert all(isinstance(value, str) for value in variables.values())
@@ -71,11 +74,17 @@ def test_what_is_not_known_yet_passes_through() -> None:
     assert to_environment(**fields(ledger_table=output))["PARLEY_LEDGER_TABLE"] is output
 
 
+@pytest.mark.parametrize(("arn", "region"), [("arn:aws:kms:eu-west-1:123456789012:key/k", "eu-west-1"), ("k", "")])
+def test_region_is_that_of_the_keys(arn: str, region: str) -> None:
+    """The stack's region is the one that its keys' ARNs name; what is no ARN names none."""
+    assert from_environment(to_environment(**fields(identity_key=arn))).region == region
+
+
 def test_every_missing_variable_is_named() -> None:
     """An empty environment tells every variable that is missing, and the way out."""
     with pytest.raises(EnvironmentMismatchError) as caught:
         from_environment({})
-    assert len({problem.split()[0].rstrip(":") for problem in caught.value.problems}) == 12
+    assert len({problem.split()[0].rstrip(":") for problem in caught.value.problems}) == 15
     assert "pulumi up" in str(caught.value)
 
 
@@ -89,7 +98,15 @@ def test_every_missing_variable_is_named() -> None:
         ("PARLEY_SESSION", json.dumps({"ttl": 0, "mode": "voice-only"}), "PARLEY_SESSION: ttl is not"),
         ("PARLEY_SESSION", json.dumps({"ttl": True, "mode": "voice-only"}), "PARLEY_SESSION: ttl is not"),
         ("PARLEY_SESSION", json.dumps({"ttl": 60}), "PARLEY_SESSION has no mode"),
+        (
+            "PARLEY_SESSION",
+            json.dumps({"ttl": 60, "mode": "voice-only", "reconcileSeconds": 0}),
+            "PARLEY_SESSION: reconcileSeconds is not",
+        ),
+        ("PARLEY_JURISDICTION", '{"overrides": {"DE": {}}}', "PARLEY_JURISDICTION is not a jurisdiction policy"),
+        ("PARLEY_JURISDICTION", "[]", "PARLEY_JURISDICTION is not a jurisdiction policy"),
         ("PARLEY_CONSENT", json.dumps({"methods": "all"}), "PARLEY_CONSENT is not a list of texts"),
+        ("PARLEY_PURPOSES", json.dumps({"messages": "safety"}), "PARLEY_PURPOSES is not a list of texts"),
         ("PARLEY_KEEP_DAYS", json.dumps({"messages": "30"}), "PARLEY_KEEP_DAYS: messages is not"),
     ],
 )

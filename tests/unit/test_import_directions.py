@@ -12,12 +12,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = frozenset({"parley", "infra", "cli", "local", "policy", "tests"})
 RUNTIME = frozenset({"boto3", "botocore", "urllib3"})
-"""What Lambda's Python runtime brings along: the zip holds no third-party package."""
+"""What Lambda's Python runtime brings along."""
+VENDORED = frozenset({"phonenumbers"})
+"""The third-party packages of the zip (decision 3)."""
 
 
 def modules(folder: str) -> list[Path]:
     """Return the Python files under a folder of the repository."""
-    return sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
+    # The policy pack has an environment of its own in its folder.
+    return sorted(path for path in (ROOT / folder).rglob("*.py") if not {"__pycache__", ".venv"} & set(path.parts))
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -54,8 +57,8 @@ def offenders(folder: str, *, allowed: set[str], beyond_ours: bool = True) -> li
     ("folder", "allowed"),
     [
         ("functions/parley/core", {"parley.core"}),
-        ("functions/parley/adapters", {"parley.core", "parley.ports", "parley.adapters", *RUNTIME}),
-        ("functions", {"parley", *RUNTIME}),
+        ("functions/parley/adapters", {"parley.core", "parley.ports", "parley.adapters", *RUNTIME, *VENDORED}),
+        ("functions", {"parley", *RUNTIME, *VENDORED}),
     ],
 )
 def test_functions_need_nothing_but_the_runtime(folder: str, allowed: set[str]) -> None:
@@ -67,14 +70,27 @@ def test_functions_need_nothing_but_the_runtime(folder: str, allowed: set[str]) 
     ("folder", "allowed"),
     [
         ("infra", {"infra", "parley"}),
-        ("cli", {"cli", "infra", "local", "parley"}),
+        ("cli", {"cli", "infra", "local", "parley", "policy"}),
         ("local", {"local", "infra.provider", "parley.core"}),
-        ("policy", {"policy", "parley", "infra"}),
+        ("policy", {"policy", "parley.core"}),
     ],
 )
 def test_rooms_import_only_what_they_may(folder: str, allowed: set[str]) -> None:
     """Infra never imports local or cli; local imports of ours only the provider protocol and the core."""
     assert offenders(folder, allowed=allowed) == []
+
+
+def test_webhooks_do_not_load_what_is_vendored() -> None:
+    """The phonenumbers library is imported in one module, and that one by the first-party routes only."""
+    users = {str(path.relative_to(ROOT)) for path in modules("functions") if "phonenumbers" in set(imports(path))}
+    assert users == {"functions/parley/adapters/numbers.py"}
+    importers = {path.name for path in modules("functions") if "parley.adapters.numbers" in set(imports(path))}
+    assert importers == {"consents.py", "optout_links.py", "questions.py", "sessions.py"}
+
+
+def test_checks_need_nothing_else() -> None:
+    """The checks of the policy pack are the standard library, the core and the pack's own model."""
+    assert offenders("policy/checks", allowed={"policy", "parley.core"}, beyond_ours=False) == []
 
 
 def test_rule_is_not_vacuous() -> None:
@@ -85,4 +101,4 @@ def test_rule_is_not_vacuous() -> None:
 
 def test_every_room_has_code() -> None:
     """The folders of the rule exist, so that a moved room cannot escape it."""
-    assert all(modules(folder) for folder in ("functions/parley/core", "infra", "cli", "local"))
+    assert all(modules(folder) for folder in ("functions/parley/core", "infra", "cli", "local", "policy"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -10,13 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parley.core.consent import Kind, Method, Scope, State
+from parley.core.jurisdiction import Confidence, Location, Source
 from parley.core.requests import (
     BODY_LIMIT,
     ConsentRequest,
     InvalidBodyError,
     SessionRequest,
     consent_request,
+    idempotency_key,
     read_json,
+    renewal_request,
     session_request,
 )
 from parley.core.sessions import Mode
@@ -41,7 +45,7 @@ def consent_body(**changes: Any) -> dict[str, Any]:
         "state": "given",
         "method": "in_app",
         "notice": {"id": "en.manage", "version": 1, "language": "en", "sha256": "ab" * 32},
-        "evidence": {"screen": "booking"},
+        "evidence": {"screen": "booking", "action": "ticked"},
         "occurred_at": "2026-05-04T11:59:00Z",
         "source_event_id": "booking-1",
         **changes,
@@ -90,10 +94,10 @@ class TestConsent:
 
     def test_reads_a_consent(self) -> None:
         """A right body becomes a request with every member in its type."""
-        request = read_consent(consent_body(counterpart=BEN, kind="implied"))
+        request = read_consent(consent_body(counterpart=BEN, kind="explicit"))
         assert (request.party, request.counterpart) == (ANA, BEN)
         assert (request.scope, request.state, request.method) == (Scope.MANAGE, State.GIVEN, Method.IN_APP)
-        assert request.kind is Kind.IMPLIED
+        assert request.kind is Kind.EXPLICIT
         assert request.occurred_at == NOON - timedelta(minutes=1)
 
     @pytest.mark.parametrize("state", ["refused", "withdrawn"])
@@ -119,6 +123,7 @@ class TestConsent:
             ({"method": "paper"}, "method"),
             ({"method": "telepathy"}, "method"),
             ({"kind": "tacit"}, "kind"),
+            ({"kind": "implied"}, "kind"),
             ({"notice": None}, "notice"),
             ({"notice": "en"}, "notice"),
             ({"notice": {"id": "x", "version": True, "language": "en", "sha256": "ab" * 32}}, "notice.version"),
@@ -134,6 +139,30 @@ class TestConsent:
             ({"source_event_id": "x" * 192}, "source_event_id"),
             ({"source_event_id": "a\nb"}, "source_event_id"),
             ({"source_event_id": ANA}, "source_event_id"),
+            ({"party": "user:"}, "party"),
+            ({"party": {"user_id": "7"}}, "party"),
+            ({"party": "user:7", "counterpart": "user:7"}, "counterpart"),
+            ({"identity": {"how_verified": "face"}}, "identity.how_verified"),
+            ({"identity": {"name": "Ana"}}, "identity"),
+            ({"identity": "otp"}, "identity"),
+            ({"number_tenure": {"first_seen": "2026-3-1"}}, "number_tenure.first_seen"),
+            ({"number_tenure": {"last_verified": "2026-02-30"}}, "number_tenure.last_verified"),
+            ({"number_tenure": {"line_type": "pager"}}, "number_tenure.line_type"),
+            ({"number_tenure": {"owner": "Ana"}}, "number_tenure"),
+            ({"location": {"codes": [], "source": "gps", "confidence": "high"}}, "location.codes"),
+            ({"location": {"codes": ["Berlin"], "source": "gps", "confidence": "high"}}, "location.codes"),
+            ({"location": {"codes": ["DE"] * 9, "source": "gps", "confidence": "high"}}, "location.codes"),
+            ({"location": {"codes": ["DE"], "source": "guess", "confidence": "high"}}, "location.source"),
+            ({"location": {"codes": ["DE"], "source": "gps"}}, "location.confidence"),
+            (
+                {"location": {"codes": ["DE"], "source": "gps", "confidence": "low", "rules_version": 1}},
+                "location.rules_version",
+            ),
+            ({"legal_basis": "habit"}, "legal_basis"),
+            ({"legal_basis": ""}, "legal_basis"),
+            ({"withdrawal": {"channel": "sms"}}, "withdrawal"),
+            ({"state": "withdrawn", "withdrawal": {"channel": "pigeon"}}, "withdrawal.channel"),
+            ({"state": "withdrawn", "withdrawal": {"words": "leave me alone, Ben"}}, "withdrawal.words"),
             ({"sate": "given"}, "sate"),
             ({"12125550111": 1}, "(a key)"),
         ],
@@ -144,6 +173,32 @@ class TestConsent:
             read_consent(consent_body(**changes))
         assert path in {error["path"] for error in caught.value.errors}
         assert "2125550111" not in str(caught.value)
+
+    def test_reads_what_the_record_is_to_hold(self) -> None:
+        """Identity, tenure, place and basis are read as they are, and have plain defaults where they are left out."""
+        tenure = {"first_seen": "2026-03-01", "line_type": "mobile"}
+        place = {"codes": ["US-WA"], "source": "kyc", "confidence": "high"}
+        full = read_consent(
+            consent_body(identity={"how_verified": "otp"}, number_tenure=tenure, location=place, legal_basis="contract")
+        )
+        assert (full.identity, full.number_tenure) == ({"how_verified": "otp"}, tenure)
+        assert (full.jurisdiction, full.legal_basis) == ({**place, "rules_version": None}, "contract")
+        bare = read_consent(consent_body())
+        assert (bare.identity, bare.number_tenure, bare.jurisdiction) == ({"how_verified": "none"}, None, None)
+        assert (bare.legal_basis, bare.withdrawal) == ("consent", None)
+
+    def test_reads_how_it_was_withdrawn(self) -> None:
+        """A withdrawal has its channel, by default this API, and of its words only a known stop word."""
+        said = consent_body(state="withdrawn", withdrawal={"channel": "sms", "words": "STOP!"})
+        assert read_consent(said).withdrawal == {"channel": "sms", "words": "stop"}
+        assert read_consent(consent_body(state="withdrawn")).withdrawal == {"channel": "api", "words": ""}
+
+    def test_people_are_named_by_number_or_user_id(self) -> None:
+        """A user id stands where a number may, and is not given to what reads numbers."""
+        request = consent_request(
+            consent_body(party="user:rider-7", counterpart=ANA), now=NOON, methods=METHODS, parse=lambda _: BEN
+        )
+        assert (request.party, request.counterpart) == ("user:rider-7", BEN)
 
     def test_skewed_clock_is_forgiven(self) -> None:
         """A caller's clock may be a minute ahead."""
@@ -184,6 +239,7 @@ class TestSession:
             ({"participants": [{"identifier": ANA}, {"identifier": ANA}]}, "participants"),
             ({"participants": [{"identifier": ANA}, BEN]}, "participants[1]"),
             ({"participants": [{"identifier": ANA}, {"identifier": "Ben"}]}, "participants[1].identifier"),
+            ({"participants": [{"identifier": ANA}, {"identifier": "user:ben"}]}, "participants[1].identifier"),
             ({"participants": [{"identifier": ANA}, {"identifier": BEN, "name": "Ben"}]}, "participants[1]"),
             ({"ttl": 59}, "ttl"),
             ({"ttl": 3601}, "ttl"),
@@ -192,6 +248,14 @@ class TestSession:
             ({"mode": "telepathy"}, "mode"),
             ({"unique_name": 5}, "unique_name"),
             ({"uniqueName": "x"}, "uniqueName"),
+            ({"record": ["smell"]}, "record"),
+            ({"record": {"voice": True}}, "record"),
+            ({"store": 1}, "store"),
+            ({"transcribe": "no"}, "transcribe"),
+            (
+                {"participants": [{"identifier": ANA, "location": "US"}, {"identifier": BEN}]},
+                "participants[0].location",
+            ),
         ],
     )
     def test_error_has_its_path(self, changes: dict[str, Any], path: str) -> None:
@@ -199,6 +263,49 @@ class TestSession:
         with pytest.raises(InvalidBodyError) as caught:
             read_session(session_body(**changes))
         assert path in {error["path"] for error in caught.value.errors}
+
+    def test_reads_what_is_wanted_besides(self) -> None:
+        """Recording, storing and transcribing are scopes of their own, each once and in one order."""
+        assert read_session(session_body()).scopes == ()
+        wished = read_session(session_body(transcribe=True, store=True, record=["video", "voice", "voice"]))
+        assert wished.scopes == (Scope.RECORD_VOICE, Scope.RECORD_VIDEO, Scope.STORE_MESSAGES, Scope.TRANSCRIBE)
+        assert read_session(session_body(record=[], store=False)).scopes == ()
+
+    def test_reads_where_people_are(self) -> None:
+        """A place has a code and how it is known; without more it is taken for sure, and without a place unknown."""
+        place = {"code": "US-CA", "source": "declared"}
+        people = [{"identifier": ANA, "location": place}, {"identifier": BEN}]
+        assert read_session(session_body(participants=people)).locations == (
+            Location("US-CA", Source.DECLARED, Confidence.HIGH),
+            None,
+        )
+
+    @given(JSON, JSON, JSON)
+    def test_place_of_any_shape_is_read_or_refused(self, code: object, source: object, confidence: object) -> None:
+        """No value ends in another error than the list of errors."""
+        place = {"code": code, "source": source, "confidence": confidence}
+        people = [{"identifier": ANA, "location": place}, {"identifier": BEN}]
+        with suppress(InvalidBodyError):
+            assert read_session(session_body(participants=people)).locations[0] is not None
+
+    @pytest.mark.parametrize(("raw", "ttl"), [({}, 3600), ({"ttl": 60}, 60)])
+    def test_reads_a_renewal(self, raw: dict[str, Any], ttl: int) -> None:
+        """A renewal is for so many seconds from now, by default the longest."""
+        assert renewal_request(raw, ttl_limit=3600) == ttl
+
+    @pytest.mark.parametrize("raw", [{"ttl": 59}, {"ttl": 3601}, {"seconds": 60}])
+    def test_wrong_renewal_is_refused(self, raw: dict[str, Any]) -> None:
+        """More than the stack allows, less than a minute, and anything else are refused."""
+        with pytest.raises(InvalidBodyError):
+            renewal_request(raw, ttl_limit=3600)
+
+    def test_reads_an_idempotency_key(self) -> None:
+        """A key is a text without a phone number; a missing header is no key."""
+        assert idempotency_key("8e03978e-40d5-43dd-bc93-6894a57f9324") == "8e03978e-40d5-43dd-bc93-6894a57f9324"
+        assert idempotency_key(None) is None
+        for wrong in ("", "x" * 192, f"ride of {ANA}"):
+            with pytest.raises(InvalidBodyError, match="Idempotency-Key"):
+                idempotency_key(wrong)
 
     def test_mode_outside_the_channels_is_refused(self) -> None:
         """A stack without voice refuses a session with voice."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parley.core.retention import (
     CHANNELS,
+    DECLARATIONS,
     KEEP_DAYS_LIMIT,
     LOG_GROUP_DAYS,
     REMNANTS_RULE,
@@ -18,6 +19,7 @@ from parley.core.retention import (
     Basis,
     Capture,
     Duty,
+    Limit,
     Lock,
     Problem,
     RecordClass,
@@ -25,6 +27,9 @@ from parley.core.retention import (
     Schedule,
     ScheduleError,
     Store,
+    ceilings,
+    check_lock_change,
+    floors,
     lifecycle_rules,
     parse_schedule,
     required_classes,
@@ -264,6 +269,25 @@ class TestPlatformLimits:
         else:
             assert "nobody can undo" in only_problem(raw, **arguments).reason
 
+    @pytest.mark.parametrize(
+        ("environment", "accepted"), [("local", True), ("dev", False), ("staging", True), ("prod", True)]
+    )
+    def test_dev_locks_nothing(self, environment: str, accepted: bool) -> None:
+        """A stack of dev must be able to go, so it takes no lock at all; elsewhere governance needs no opt-in."""
+        raw = declaration(consent_evidence={"lock": "governance", "why": "audit"})
+        if accepted:
+            assert parse(raw, environment=environment)["consent-evidence"].lock is Lock.GOVERNANCE
+        else:
+            problem = only_problem(raw, environment=environment)
+            assert problem.key == "parley:records.consent-evidence.lock"
+            assert "could not be taken down" in problem.reason
+
+    def test_what_cannot_be_held_is_not_promised(self) -> None:
+        """A legal hold on a class whose store knows no hold is refused, with the classes that can be held."""
+        problem = only_problem(declaration(dead_letters={"hold": True}))
+        assert problem.key == "parley:records.dead-letters.hold"
+        assert "call-recordings" in problem.way_out
+
     def test_bucket_lock_is_the_strictest_mode_and_the_shortest_period(self) -> None:
         """A bucket's default lock must not hold one class beyond its own time because of another."""
         raw = declaration(
@@ -278,8 +302,73 @@ class TestPlatformLimits:
         assert parse(declaration()).lock() == (Lock.NONE, 0)
 
 
+class TestLockChange:
+    """A compliance lock that is there is a promise that nobody can take back."""
+
+    @pytest.fixture
+    def schedule(self) -> Schedule:
+        """Give a schedule whose evidence is locked in compliance mode for 1,825 days."""
+        raw = declaration(
+            consent_evidence={"lock": "compliance", "why": "TSR"},
+            erasure_proofs={"lock": "governance", "why": "audit", "keepDays": 1825},
+        )
+        return parse(raw, environment="prod", allow_compliance_lock=True)
+
+    def test_shorter_period_is_refused(self, schedule: Schedule) -> None:
+        """Shortening the class that sets the lock's period is refused, by the key that was shortened."""
+        problem = check_lock_change(schedule, (Lock.COMPLIANCE, 2000), schedule.lock())
+        assert problem is not None
+        assert problem.key == "parley:records.consent-evidence.keepDays"
+        assert (problem.reason[:8], "2000 days" in problem.reason) == ("is 1825,", True)
+        assert "at least 2000" in problem.way_out
+
+    @pytest.mark.parametrize("weaker", [(Lock.NONE, 0), (Lock.GOVERNANCE, 9000)])
+    def test_weaker_mode_is_refused(self, schedule: Schedule, weaker: tuple[Lock, int]) -> None:
+        """A lock that is lifted or weakened is refused, whatever its period, by the key of the locked class."""
+        problem = check_lock_change(schedule, (Lock.COMPLIANCE, 1825), weaker)
+        assert problem is not None
+        assert problem.key == "parley:records.consent-evidence.lock"
+        assert check_lock_change(Schedule({}), (Lock.COMPLIANCE, 1), weaker) is not None
+
+    @pytest.mark.parametrize(
+        ("was", "wanted"),
+        [
+            ((Lock.COMPLIANCE, 1825), (Lock.COMPLIANCE, 1825)),
+            ((Lock.COMPLIANCE, 1825), (Lock.COMPLIANCE, 2000)),
+            ((Lock.GOVERNANCE, 400), (Lock.NONE, 0)),
+            ((Lock.NONE, 0), (Lock.COMPLIANCE, 30)),
+        ],
+    )
+    def test_everything_else_is_allowed(
+        self, schedule: Schedule, was: tuple[Lock, int], wanted: tuple[Lock, int]
+    ) -> None:
+        """A lock may become longer or stricter, and one that somebody can lift may go."""
+        assert check_lock_change(schedule, was, wanted) is None
+
+
 class TestSectors:
     """Floors and ceilings of a sector's rules."""
+
+    def test_limits_are_listed_strictest_first(self) -> None:
+        """A class's floors and ceilings are there for the reviewer, each with its rule, the one that binds first."""
+        bounds = {"minDays": 10, "minWhy": "audit", "maxDays": 2500, "maxWhy": "policy", "keepDays": 2300}
+        schedule = parse(
+            declaration(
+                consent_evidence=bounds,
+                interaction_log={"keepDays": 2300},
+                messages={"keepDays": 1100},
+                message_media={"keepDays": 1100},
+            ),
+            sector=["tsr", "finra"],
+        )
+        retention, sectors = schedule["consent-evidence"], schedule.sectors
+        assert floors(retention, sectors) == (
+            Limit(2192, "FINRA 4511"),
+            Limit(1827, "TSR 16 CFR 310.5"),
+            Limit(10, "minDays (audit)"),
+        )
+        assert ceilings(retention, sectors) == (Limit(2500, "maxDays (policy)"),)
+        assert [limit.days for limit in ceilings(schedule["dead-letters"], sectors)] == [14]
 
     @pytest.mark.parametrize(
         ("sector", "record_class", "rule", "days"),
@@ -368,7 +457,12 @@ class TestStores:
         rules = {rule.id: rule for rule in lifecycle_rules(parse(declaration()), Store.EVIDENCE)}
         evidence = rules["consent-evidence"]
         assert (evidence.prefix, evidence.expiration_days, evidence.noncurrent_days) == ("consent-evidence/", 1825, 1)
-        assert set(rules) == {"consent-evidence", "erasure-proofs", REMNANTS_RULE}
+        assert set(rules) == {"consent-evidence", "declarations", "erasure-proofs", REMNANTS_RULE}
+
+    def test_earlier_declarations_stay_as_long_as_the_evidence(self) -> None:
+        """The current declaration never expires; those before it go when the evidence made under them has gone."""
+        rule = next(rule for rule in lifecycle_rules(parse(declaration()), Store.EVIDENCE) if rule.id == DECLARATIONS)
+        assert (rule.prefix, rule.expiration_days, rule.noncurrent_days) == ("declarations/", None, 1825)
 
     def test_delete_markers_have_a_rule_of_their_own(self) -> None:
         """S3 refuses a marker beside days in one rule, so markers and abandoned uploads are apart from the classes."""

@@ -1,4 +1,4 @@
-"""Party keys: the HMAC of an identifier under a KMS key that never leaves KMS."""
+"""Party keys, the HMAC of an identifier under a KMS key that never leaves KMS, and identifiers sealed under another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parley.core.identity import canonical
+from parley.core.optout_link import DOMAIN
 from parley.ports import LedgerError
+
+CONTACT = "contact"
+"""The purpose in the encryption context of sealed identifiers, which the policies name."""
 
 
 class Identities:
@@ -23,11 +27,45 @@ class Identities:
         Raises IdentifierError for a malformed identifier, LedgerError if KMS does not answer: a person who cannot be
         told apart has no provable consent.
         """
-        message = canonical(identifier)
+        return self._mac(canonical(identifier)).hex()
+
+    def sign_link(self, message: bytes) -> bytes:
+        """Return the MAC of a link's message, which is never that of an identifier.
+
+        Raises ValueError for a message of anything else, LedgerError if KMS does not answer.
+        """
+        if not message.startswith(DOMAIN):
+            raise ValueError("only the messages of links are signed here")
+        return self._mac(message)
+
+    def _mac(self, message: bytes) -> bytes:
         try:
             answer = self._client.generate_mac(KeyId=self._key, Message=message, MacAlgorithm="HMAC_SHA_256")
         except (BotoCoreError, ClientError) as error:
             # Not chained: botocore's errors may quote the request.
-            raise LedgerError(f"no party key from KMS ({type(error).__name__})") from None
+            raise LedgerError(f"no MAC from KMS ({type(error).__name__})") from None
         mac: bytes = answer["Mac"]
-        return mac.hex()
+        return mac
+
+
+class Contacts:
+    """Seals plain identifiers. `client` is boto3's KMS client, `key` the ARN of the evidence key.
+
+    Nobody in the stack may decrypt what is sealed: to reach a person again, or to prove whose consent it was, somebody
+    has to be let in by the key's policy first.
+    """
+
+    def __init__(self, client: Any, key: str) -> None:
+        self._client = client
+        self._key = key
+
+    def seal(self, party: str, identifier: str) -> bytes:
+        """Return an identifier encrypted for its party and for nothing else. Raises LedgerError if KMS does not."""
+        context = {"party": party, "purpose": CONTACT}
+        try:
+            answer = self._client.encrypt(KeyId=self._key, Plaintext=canonical(identifier), EncryptionContext=context)
+        except (BotoCoreError, ClientError) as error:
+            # Not chained: botocore's errors may quote the request.
+            raise LedgerError(f"no sealed contact from KMS ({type(error).__name__})") from None
+        sealed: bytes = answer["CiphertextBlob"]
+        return sealed

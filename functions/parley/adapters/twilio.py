@@ -14,7 +14,7 @@ from urllib3.util import Retry, Timeout, make_headers
 
 from parley.adapters.secrets import TwilioCredentials
 from parley.core import moments
-from parley.ports import Alert, CarrierError, FoundSession, Message, OpenedParticipant, OpenedSession
+from parley.ports import Alert, CarrierError, FoundSession, Message, OpenedParticipant, OpenedSession, Seat
 
 PROXY = "proxy.twilio.com"
 API = "api.twilio.com"
@@ -25,10 +25,20 @@ URGENT_TIMEOUT = Timeout(connect=1.0, read=2.0)
 """Seconds, for work that stands between a webhook and its answer."""
 
 ALREADY_CLOSED = frozenset({80607})
+CALL_IS_OVER = frozenset({21220})
+FINISHED = frozenset({"busy", "canceled", "completed", "failed", "no-answer"})
+"""The states of a call that is over."""
+
+INTERACTIONS_LIMIT = 1000
+"""Interactions of one session that are looked through for a call that is under way."""
+
+MESSAGING_SERVICE = "MG"
 OPEN = frozenset({"open", "in-progress"})
 PAGE_SIZE = 1000
 SESSIONS_PAGE_SIZE = 100
 """The largest pages of the debugger and of Proxy."""
+CONNECTIONS = 8
+"""Kept open to each host: what asks several things at once does so over as many."""
 
 _BACKOFF = 0.1
 _FAULTS = (429, 500, 502, 503, 504)
@@ -53,7 +63,7 @@ class TwilioCarrier:
         self._account_sid = account_sid
         self._service = f"/v1/Services/{service_sid}"
         self._endpoint = endpoint
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False, maxsize=CONNECTIONS)
         # Safe to repeat: reads, and closing what may be closed already.
         self._repeatable = Retry(
             total=3,
@@ -70,30 +80,31 @@ class TwilioCarrier:
         self._never = Retry(total=0, redirect=False, raise_on_status=False)
 
     def open_session(
-        self, identifiers: Sequence[str], *, unique_name: str | None, ttl: int, closes_at: datetime, mode: str
+        self, identifiers: Sequence[str], *, unique_name: str, ttl: int, closes_at: datetime, mode: str
     ) -> OpenedSession:
         """Open a masked session between the holders of plain numbers.
 
         The end is given twice: as the time without interaction and as the moment itself, which wins, so that no
         default of Twilio's ever decides how long people stay connected. It is also the end of a session that this
-        call opens and cannot close: the SID is only in Twilio's answer, and answers get lost.
+        call opens and cannot close: the SID is only in Twilio's answer, and answers get lost. By `unique_name` it is
+        found again.
         """
         fields = [
             ("Mode", mode),
             ("Ttl", str(ttl)),
-            ("DateExpiry", closes_at.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            ("DateExpiry", _seconds(closes_at)),
+            ("UniqueName", unique_name),
             *(("Participants", json.dumps({"Identifier": identifier})) for identifier in identifiers),
         ]
-        if unique_name is not None:
-            fields.append(("UniqueName", unique_name))
         sid = str(self._request("open-session", "POST", PROXY, f"{self._service}/Sessions", fields)["sid"])
         try:
-            return OpenedSession(sid, self._participants(sid, identifiers))
+            return OpenedSession(sid, self.participants(sid, identifiers))
         except BaseException:
             self.close_session(sid)
             raise
 
-    def _participants(self, sid: str, identifiers: Sequence[str]) -> tuple[OpenedParticipant, ...]:
+    def participants(self, sid: str, identifiers: Sequence[str]) -> tuple[OpenedParticipant, ...]:
+        """Return the participants of a session, in the order of `identifiers`."""
         path = f"{self._service}/Sessions/{sid}/Participants"
         answer = self._request("list-participants", "GET", PROXY, path, retries=self._repeatable)
         try:
@@ -106,6 +117,28 @@ class TwilioCarrier:
             # Not chained: the error quotes a number.
             raise CarrierError("list-participants") from None
 
+    def renew_session(self, sid: str, *, ttl: int, closes_at: datetime) -> bool:
+        """Set the end of an open session; return False, and change nothing, if it is closed or gone."""
+        fields = [("Ttl", str(ttl)), ("DateExpiry", _seconds(closes_at))]
+        path = f"{self._service}/Sessions/{sid}"
+        try:
+            self._request("renew-session", "POST", PROXY, path, fields, retries=self._repeatable)
+        except CarrierError as error:
+            if error.status == 404 or error.code in ALREADY_CLOSED:
+                return False
+            raise
+        return True
+
+    def is_open(self, sid: str) -> bool:
+        """Tell whether a session would connect anybody."""
+        try:
+            raw = self.read("fetch-session", PROXY, f"{self._service}/Sessions/{sid}")
+        except CarrierError as error:
+            if error.status == 404:
+                return False
+            raise
+        return raw.get("status") in OPEN
+
     def close_session(self, sid: str, *, urgent: bool = False) -> None:
         """Close a session. One that is closed or gone is no error. `urgent`: one short attempt."""
         try:
@@ -115,12 +148,70 @@ class TwilioCarrier:
                 PROXY,
                 f"{self._service}/Sessions/{sid}",
                 [("Status", "closed")],
-                retries=self._never if urgent else self._repeatable,
-                timeout=URGENT_TIMEOUT if urgent else TIMEOUT,
+                **self._patience(urgent),
             )
         except CarrierError as error:
             if error.status != 404 and error.code not in ALREADY_CLOSED:
                 raise
+
+    def live_calls(self, sid: str, *, urgent: bool = False) -> tuple[list[str], bool]:
+        """Return the calls of a session that may be under way, by the SIDs of their inbound legs; tell if that was all.
+
+        Whether Proxy cuts a call when its session is closed is documented nowhere, so whoever closes one has to end
+        it. Proxy learns of a call's states one by one: one that it calls live may be over. `urgent` reads one page.
+        """
+        query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
+        path = f"{self._service}/Sessions/{sid}/Interactions"
+        limit = SESSIONS_PAGE_SIZE if urgent else INTERACTIONS_LIMIT
+        pages = self._pages("list-interactions", PROXY, path, query, "interactions", urgent=urgent)
+        live: list[str] = []
+        try:
+            for position, raw in enumerate(pages, 1):
+                call = str(raw.get("inbound_resource_sid") or "")
+                if raw.get("type") == "voice" and call and raw.get("inbound_resource_status") not in FINISHED:
+                    live.append(call)
+                # A full last page is taken for one with more behind it, which only costs another look.
+                if position == limit:
+                    return live, False
+        except CarrierError as error:
+            if error.status == 404:
+                return [], True
+            raise
+        return live, True
+
+    def end_call(self, sid: str, *, urgent: bool = False) -> None:
+        """End a call with both its legs. One that is over or gone is no error."""
+        path = f"/2010-04-01/Accounts/{self._account_sid}/Calls/{sid}.json"
+        try:
+            self._request("end-call", "POST", API, path, [("Status", "completed")], **self._patience(urgent))
+        except CarrierError as error:
+            if error.status != 404 and error.code not in CALL_IS_OVER:
+                raise
+
+    def seats(self, sid: str, *, urgent: bool = False) -> list[Seat]:
+        """Return the places in a session, open or closed: Twilio keeps them until somebody deletes the session."""
+        path = f"{self._service}/Sessions/{sid}/Participants"
+        answer = self._request("list-participants", "GET", PROXY, path, **self._patience(urgent))
+        try:
+            return [Seat(one["sid"], one["identifier"], one["proxy_identifier"]) for one in answer["participants"]]
+        except (KeyError, TypeError):
+            # Not chained: the error quotes a number.
+            raise CarrierError("list-participants") from None
+
+    def send(self, sender: str, to: str, body: str, *, urgent: bool = False) -> str:
+        """Text somebody from a number or Messaging Service of the account; return the message's SID.
+
+        Nothing is repeated that Twilio may have begun to carry out: a text that is lost is better than one twice.
+        """
+        origin = "MessagingServiceSid" if sender.startswith(MESSAGING_SERVICE) else "From"
+        fields = [(origin, sender), ("To", to), ("Body", body)]
+        path = f"/2010-04-01/Accounts/{self._account_sid}/Messages.json"
+        patience = self._patience(True) if urgent else {}
+        try:
+            sent: str = self._request("send-message", "POST", API, path, fields, **patience)["sid"]
+        except KeyError:
+            raise CarrierError("send-message") from None
+        return sent
 
     def open_sessions(self, since: datetime, limit: int) -> tuple[list[FoundSession], bool]:
         """Read at most `limit` sessions made since a moment; return the open ones, and whether that was all.
@@ -137,10 +228,9 @@ class TwilioCarrier:
             if position == limit:
                 return found, False
             try:
-                session, is_open = (
-                    FoundSession(raw["sid"], moments.from_text(raw["date_created"])),
-                    raw["status"] in OPEN,
-                )
+                created_at = moments.from_text(raw["date_created"])
+                session = FoundSession(raw["sid"], created_at, raw.get("unique_name"))
+                is_open = raw["status"] in OPEN
             except (KeyError, TypeError, ValueError):
                 raise CarrierError("list-sessions") from None
             if session.created_at >= since:
@@ -159,18 +249,29 @@ class TwilioCarrier:
             if error.status == 404:
                 return None
             raise
-        sent = raw.get("date_sent") or raw.get("date_created")
-        try:
-            sent_at = parsedate_to_datetime(sent) if sent else None
-        except ValueError:
-            sent_at = None
-        return Message(
-            sid=sid,
-            sender=str(raw.get("from") or ""),
-            body=str(raw.get("body") or ""),
-            inbound=raw.get("direction") == "inbound",
-            sent_at=sent_at,
-        )
+        return _message(raw)
+
+    def pool(self) -> frozenset[str]:
+        """Return the masked numbers, in E.164 form."""
+        query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
+        numbers = self._pages("list-pool", PROXY, f"{self._service}/PhoneNumbers", query, "phone_numbers")
+        return frozenset(str(number.get("phone_number") or "") for number in numbers) - {""}
+
+    def messages(self, since: datetime, until: datetime | None, limit: int) -> tuple[list[Message], bool]:
+        """Read at most `limit` messages of the account, oldest first; tell whether that was all.
+
+        All numbers at once: a pool of hundreds would take as many requests each minute.
+        """
+        query = {"PageSize": str(PAGE_SIZE), "DateSent>": _seconds(since)}
+        if until is not None:
+            query["DateSent<"] = _seconds(until)
+        path = f"/2010-04-01/Accounts/{self._account_sid}/Messages.json"
+        found: list[Message] = []
+        for position, raw in enumerate(self._pages("list-messages", API, path, query, "messages")):
+            if position == limit:
+                return sorted(found, key=_by_sending), False
+            found.append(_message(raw))
+        return sorted(found, key=_by_sending), True
 
     def alerts(self, code: int, since: datetime, until: datetime | None, limit: int) -> tuple[list[Alert], bool]:
         """Read at most `limit` alerts; return those with an error code, oldest first, and whether that was all."""
@@ -186,15 +287,38 @@ class TwilioCarrier:
                 found.append(alert)
         return sorted(found, key=_by_time), True
 
-    def _pages(
+    def read(self, operation: str, host: str, path: str) -> dict[str, Any]:
+        """Return one resource as Twilio answers it. Raises CarrierError."""
+        return self._request(operation, "GET", host, path, retries=self._repeatable)
+
+    def entries(
         self, operation: str, host: str, path: str, query: Mapping[str, str], key: str
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the entries of a list as Twilio answers them, page by page. Raises CarrierError."""
+        return self._pages(operation, host, path, query, key)
+
+    def _patience(self, urgent: bool) -> dict[str, Any]:
+        """Return how long a safe request may take and how often it is repeated."""
+        if urgent:
+            return {"retries": self._never, "timeout": URGENT_TIMEOUT}
+        return {"retries": self._repeatable, "timeout": TIMEOUT}
+
+    def _pages(
+        self,
+        operation: str,
+        host: str,
+        path: str,
+        query: Mapping[str, str],
+        key: str,
+        *,
+        urgent: bool = False,
     ) -> Iterator[Mapping[str, Any]]:
         """Yield the entries of a list, page by page."""
         text = urlencode(query)
         while True:
-            page = self._request(operation, "GET", host, f"{path}?{text}", retries=self._repeatable)
+            page = self._request(operation, "GET", host, f"{path}?{text}", **self._patience(urgent))
             yield from page.get(key, [])
-            following = (page.get("meta") or {}).get("next_page_url")
+            following = (page.get("meta") or {}).get("next_page_url") or page.get("next_page_uri")
             if not following:
                 return
             # Only the query is taken: a page must not be able to send the credentials to another host.
@@ -249,8 +373,30 @@ def _seconds(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _by_sending(message: Message) -> tuple[float, str]:
+    return message.sent_at.timestamp() if message.sent_at else 0.0, message.sid
+
+
 def _by_time(alert: Alert) -> tuple[datetime, str]:
     return alert.at, alert.sid
+
+
+def _message(raw: Mapping[str, Any]) -> Message:
+    sent, code = raw.get("date_sent") or raw.get("date_created"), raw.get("error_code")
+    try:
+        sent_at = parsedate_to_datetime(sent) if sent else None
+    except ValueError:
+        sent_at = None
+    return Message(
+        sid=str(raw.get("sid") or ""),
+        sender=str(raw.get("from") or ""),
+        recipient=str(raw.get("to") or ""),
+        body=str(raw.get("body") or ""),
+        inbound=raw.get("direction") == "inbound",
+        sent_at=sent_at,
+        error_code=code if isinstance(code, int) else 0,
+        service_sid=str(raw.get("messaging_service_sid") or ""),
+    )
 
 
 def _alert(raw: Mapping[str, Any]) -> Alert | None:

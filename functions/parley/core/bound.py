@@ -15,14 +15,17 @@ Most terms follow from what is declared. The others are what no service promises
 A bound holds as far as its assumptions do. It says nothing about copies that somebody makes outside the kit (a restored
 table, a download, an export, a longer lock on one object), about requests that name a key after its record has gone
 (such a line, or such a delete marker, is counted from that request), or about Twilio's own alerts and billing records,
-which cannot be deleted. A legal hold suspends it (`Bound.hold`).
+which cannot be deleted.
+A legal hold suspends it. What was held longer than its bound is gone some days after the release, because a deletion
+that was due long ago still has to be carried out; each path says how many (`Path.after_release`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from parley.core.chains import COPY_WITHIN
 from parley.core.retention import (
     BUCKETS,
     LOG_GROUPS,
@@ -109,6 +112,7 @@ class Assumptions:
     log_delivery_days: int = LOG_DELIVERY_DAYS
     late_close_days: int = LATE_CLOSE_DAYS
     deletion_retry_days: int = DELETION_RETRY_DAYS
+    copy_days: int = COPY_WITHIN.days
 
 
 DEFAULT = Assumptions()
@@ -125,21 +129,49 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One copy of a record and how it goes. `content` False: what is left is a name or metadata, not the record."""
+    """One copy of a record and how it goes. `content` False: what is left is a name or metadata, not the record.
+
+    `after_release` is how it goes when it is overdue at the release of a legal hold; empty where nothing can be held.
+    """
 
     copy: str
     terms: tuple[Term, ...]
     content: bool = True
+    after_release: tuple[Term, ...] = ()
 
     @property
     def days(self) -> int:
         """The latest day after the record was made on which this copy can still exist."""
         return sum(term.days for term in self.terms)
 
+    @property
+    def release_days(self) -> int:
+        """The latest day after the release of a legal hold on which this copy can still exist, if it is overdue."""
+        return sum(term.days for term in self.after_release)
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentCopy:
+    """A copy that the bound does not count because the deployment makes none; `why` says how that is known."""
+
+    copy: str
+    why: str
+
+
+ABSENT = (
+    AbsentCopy("S3 replica", "no bucket has a replication configuration, and `parley verify` fails when one has"),
+    AbsentCopy("S3 inventory report", "no bucket has an inventory, and `parley verify` fails when one has"),
+    AbsentCopy("DynamoDB replica", "the table is in one region, and `parley verify` fails when it is in more"),
+    AbsentCopy("DynamoDB backup on demand", "nothing makes one, and `parley verify` fails when there is one"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """All copies of one record class. `hold`: a legal hold may be placed on it, and suspends the bound meanwhile."""
+    """All copies of one record class. `hold`: a legal hold may be placed on it, and suspends the bound meanwhile.
+
+    A copy under hold is gone `days` after the record was made or `release_days` after the release, whichever is later.
+    """
 
     record_class: RecordClass
     paths: tuple[Path, ...]
@@ -159,6 +191,11 @@ class Bound:
     def content_days(self) -> int:
         """The same for the record itself, without names and metadata."""
         return max(path.days for path in self.paths if path.content)
+
+    @property
+    def release_days(self) -> int:
+        """The latest day after the release of a legal hold on which any overdue copy can still exist."""
+        return max(path.release_days for path in self.paths)
 
 
 def bound(schedule: Schedule, record_class: RecordClass | str, assumptions: Assumptions = DEFAULT) -> Bound:
@@ -180,6 +217,8 @@ def bound(schedule: Schedule, record_class: RecordClass | str, assumptions: Assu
             paths.append(_queue_path(schedule, retention.record_class))
         else:
             paths += _twilio_paths(schedule, retention.record_class, assumptions)
+    if not retention.hold:
+        paths = [replace(path, after_release=()) for path in paths]
     return Bound(retention.record_class, tuple(paths), retention.hold)
 
 
@@ -191,16 +230,52 @@ def bounds(schedule: Schedule, assumptions: Assumptions = DEFAULT) -> dict[Recor
 def _bucket_paths(
     schedule: Schedule, record_class: RecordClass, store: Store, assumptions: Assumptions
 ) -> Iterable[Path]:
-    """Yield the copies in a bucket, which are those that its own lifecycle rules leave.
+    """Yield the copies in a bucket: those that its lifecycle rules leave, and what access logs say of them."""
+    rules = lifecycle_rules(schedule, store)
+    prefix = next(rule.prefix for rule in rules if rule.id == record_class)
+    lag = assumptions.s3_lag_days
+    # S3 counts from when the copy of a record is made, not the record.
+    late = (Term("copied from the ledger late (assumed)", assumptions.copy_days, "parley.core.chains"),)
+    before = late if record_class is RecordClass.CONSENT_EVIDENCE else ()
+    current, noncurrent, upload, marker = (
+        replace(path, terms=(*before, *path.terms)) for path in lifecycle_paths(rules, prefix, lag)
+    )
+    yield from (current, noncurrent, upload)
+    mode, lock_days = schedule.lock()
+    if store is Store.EVIDENCE and mode is not Lock.NONE:
+        # Never the longest: the default lock is no longer than any class there, and nothing else extends it.
+        lock = (*before, Term(f"{mode} lock ends", lock_days, S3_LOCK), *_acted_on(lag))
+        yield Path("S3 version under Object Lock", lock)
+    yield marker
+    if store is not Store.ACCESS_LOGS:
+        log_rules = lifecycle_rules(schedule, Store.ACCESS_LOGS)
+        lines = (
+            Term("access log is delivered (assumed)", assumptions.log_delivery_days, S3_LOGS),
+            Term("access log expires", _soonest(rule.expiration_days for rule in log_rules), DECLARED),
+            *_acted_on(lag),
+            Term("access log's version expires", _soonest(rule.noncurrent_days for rule in log_rules), S3_ROUNDING),
+            *_acted_on(lag),
+        )
+        yield Path(
+            "S3 access log lines (the key only)",
+            (*marker.terms, *lines),
+            content=False,
+            after_release=(*marker.after_release, *lines),
+        )
+
+
+def lifecycle_paths(
+    rules: Iterable[LifecycleRule], prefix: str, lag: int = S3_LAG_DAYS
+) -> tuple[Path, Path, Path, Path]:
+    """Return the copies that a bucket's rules leave of an object under `prefix`: version, old version, upload, marker.
 
     A version goes in two steps: when it expires S3 puts a delete marker before it, and only what is noncurrent is
     removed. Whoever overwrites or deletes it by hand starts the second step sooner, never later. The marker goes when
-    it is alone. Parts of an upload are counted from its start, which also becomes the object's date.
+    it is alone. Parts of an upload are counted from its start, which also becomes the object's date. `lag` is how many
+    days late S3 may act.
+    Raises ValueError if no rule ever ends one of them.
     """
-    rules = lifecycle_rules(schedule, store)
-    prefix = next(rule.prefix for rule in rules if rule.id == record_class)
     applying = [rule for rule in rules if prefix.startswith(rule.prefix)]
-    lag = assumptions.s3_lag_days
     current = (
         Term("current version expires", _soonest(rule.expiration_days for rule in applying), DECLARED),
         *_acted_on(lag),
@@ -211,25 +286,15 @@ def _bucket_paths(
         *_acted_on(lag),
     )
     abort = Term("upload is aborted", _soonest(rule.abort_incomplete_days for rule in applying), S3_UPLOADS)
-    yield Path("S3 current version", current)
-    yield Path("S3 noncurrent version", noncurrent)
-    yield Path("S3 incomplete upload", (abort, *_acted_on(lag)))
-    mode, lock_days = schedule.lock()
-    if store is Store.EVIDENCE and mode is not Lock.NONE:
-        # Never the longest: the default lock is no longer than any class there, and nothing else extends it.
-        yield Path("S3 version under Object Lock", (Term(f"{mode} lock ends", lock_days, S3_LOCK), *_acted_on(lag)))
-    marker = (*noncurrent, *_marker_terms(applying, lag))
-    yield Path("S3 delete marker (the key only)", marker, content=False)
-    if store is not Store.ACCESS_LOGS:
-        log_rules = lifecycle_rules(schedule, Store.ACCESS_LOGS)
-        lines = (
-            Term("access log is delivered (assumed)", assumptions.log_delivery_days, S3_LOGS),
-            Term("access log expires", _soonest(rule.expiration_days for rule in log_rules), DECLARED),
-            *_acted_on(lag),
-            Term("access log's version expires", _soonest(rule.noncurrent_days for rule in log_rules), S3_ROUNDING),
-            *_acted_on(lag),
-        )
-        yield Path("S3 access log lines (the key only)", (*marker, *lines), content=False)
+    alone = _marker_terms(applying, lag)
+    # A hold keeps versions only: their marker is made in time, so what was held is noncurrent when it is let go.
+    released = (Term("hold is released, next daily run", 1, S3_LOCK), Term("S3 acts late (assumed)", lag, S3_DELAY))
+    return (
+        Path("S3 current version", current),
+        Path("S3 noncurrent version", noncurrent, after_release=released),
+        Path("S3 incomplete upload", (abort, *_acted_on(lag))),
+        Path("S3 delete marker (the key only)", (*noncurrent, *alone), False, after_release=(*released, *alone)),
+    )
 
 
 def _soonest(periods: Iterable[int | None]) -> int:
@@ -244,7 +309,7 @@ def _acted_on(lag: int) -> tuple[Term, Term]:
 
 def _marker_terms(applying: Iterable[LifecycleRule], lag: int) -> tuple[Term, ...]:
     """Return how a delete marker goes that is alone: by the bucket's rule for it, at the next daily run."""
-    rule = next(rule for rule in applying if rule.expired_object_delete_marker)
+    rule, *_ = (rule for rule in applying if rule.expired_object_delete_marker)
     return Term(f"next daily run of {rule.id}", 1, S3_MARKERS), Term("S3 acts late (assumed)", lag, S3_DELAY)
 
 
@@ -263,25 +328,29 @@ def _open_terms(record_class: RecordClass, assumptions: Assumptions) -> tuple[Te
     if record_class is not RecordClass.SESSION_MAP:
         return ()
     return (
-        Term("session is open", assumptions.session_days, "parley:session.ttl"),
+        Term("session is open, since its opening or last renewal", assumptions.session_days, "parley:session.ttl"),
         Term("session is closed late (assumed)", assumptions.late_close_days, "the reconciler's schedule"),
     )
 
 
 def _table_paths(schedule: Schedule, record_class: RecordClass, assumptions: Assumptions) -> Iterable[Path]:
     """Yield the copies that a row of the ledger leaves. A restored table is a new copy, and has no time to live."""
-    row = (
-        *_open_terms(record_class, assumptions),
-        Term("row expires", schedule.days_in(record_class, Store.LEDGER), DECLARED),
-        Term("DynamoDB removes late (assumed)", assumptions.ttl_lag_days, DYNAMODB_TTL),
-    )
-    window = Term("point-in-time window", assumptions.point_in_time_days, DYNAMODB_PITR)
-    yield Path("DynamoDB row", row)
-    yield Path("DynamoDB stream record", (*row, Term("stream", STREAM_DAYS, DYNAMODB_STREAMS)))
-    yield Path("DynamoDB point-in-time recovery", (*row, window))
+    removed = Term("DynamoDB removes late (assumed)", assumptions.ttl_lag_days, DYNAMODB_TTL)
+    kept = Term("row expires", schedule.days_in(record_class, Store.LEDGER), DECLARED)
+    row = (*_open_terms(record_class, assumptions), kept, removed)
+    # Under hold a row has no time to live; at the release it gets the one back that it had.
+    rests = {
+        "DynamoDB row": (),
+        "DynamoDB stream record": (Term("stream", STREAM_DAYS, DYNAMODB_STREAMS),),
+        "DynamoDB point-in-time recovery": (
+            Term("point-in-time window", assumptions.point_in_time_days, DYNAMODB_PITR),
+        ),
+    }
     if not assumptions.table_protected:
         backup = Term("backup of a deleted table", DELETED_TABLE_DAYS, DYNAMODB_PITR)
-        yield Path("DynamoDB backup, if the table is deleted", (*row, backup))
+        rests["DynamoDB backup, if the table is deleted"] = (backup,)
+    for copy, rest in rests.items():
+        yield Path(copy, (*row, *rest), after_release=(removed, *rest))
 
 
 def _queue_path(schedule: Schedule, record_class: RecordClass) -> Path:
@@ -300,21 +369,26 @@ def _twilio_paths(schedule: Schedule, record_class: RecordClass, assumptions: As
     Twilio publishes what is left after a deletion of recordings, messages and Proxy's resources; for transcripts it
     publishes nothing, and they are taken to be left as long as a recording's metadata.
     """
+    refused = Term("Twilio refuses deletion (20009)", assumptions.deletion_retry_days, TWILIO_RETRY)
     asked = (
         *_open_terms(record_class, assumptions),
         Term("Twilio's copy is kept", schedule.days_in(record_class, Store.TWILIO), f"{DECLARED} twilioCopyDays"),
-        Term("Twilio refuses deletion (20009)", assumptions.deletion_retry_days, TWILIO_RETRY),
+        refused,
     )
+
+    def copy(name: str, *rest: Term, content: bool = True) -> Path:
+        return Path(name, (*asked, *rest), content, after_release=(refused, *rest))
+
     metadata = Term("Twilio shows metadata", TWILIO_METADATA_DAYS, TWILIO_RECORDING)
     purge = Term("Twilio purges the deleted", TWILIO_PURGE_DAYS, _TWILIO_OPENAPI)
     if record_class in {RecordClass.CALL_RECORDINGS, RecordClass.VIDEO_RECORDINGS}:
-        yield Path("Twilio media", asked)
-        yield Path("Twilio metadata", (*asked, metadata), content=False)
+        yield copy("Twilio media")
+        yield copy("Twilio metadata", metadata, content=False)
     elif record_class is RecordClass.TRANSCRIPTS:
         unknown = Term("Twilio purges the deleted (assumed)", TWILIO_METADATA_DAYS, TWILIO_RECORDING)
-        yield Path("Twilio transcript", (*asked, unknown))
+        yield copy("Twilio transcript", unknown)
     else:
-        yield Path("Twilio resource", (*asked, purge))
+        yield copy("Twilio resource", purge)
     if record_class in {RecordClass.MESSAGES, RecordClass.MESSAGE_MEDIA}:
         numbers = Term("Twilio purges sender and addressee", TWILIO_NUMBERS_DAYS, _TWILIO_OPENAPI)
-        yield Path("Twilio message's numbers", (*asked, numbers), content=False)
+        yield copy("Twilio message's numbers", numbers, content=False)

@@ -1,9 +1,10 @@
 """Consent records: an append-only, tamper-evident chain for each person, and what follows from it.
 
 A record is never changed. The current state is a projection: the last record for a person, a scope and a
-counterpart (or the service as a whole), with one exception that protects the person: once they refused or withdrew,
+counterpart (or the service as a whole), with two exceptions. One protects the person: once they refused or withdrew,
 only they themselves can give consent again. A request, an import from another system or an event that happened
-earlier but arrived later leaves the no in force (47 CFR 64.1200(a)(10); GDPR art. 7(3)).
+earlier but arrived later leaves the no in force (47 CFR 64.1200(a)(10); GDPR art. 7(3)). The other: a question takes
+nothing back, so a consent that is in force stays so while it is asked for again.
 
 Fields and states follow ISO/IEC TS 27560:2023; refusals are records too.
 """
@@ -20,12 +21,13 @@ from enum import StrEnum
 from typing import Any
 
 from parley.core import moments
+from parley.core.retention import RecordClass
 
 SCHEMA_VERSION = "1.0"
 GENESIS = "0" * 64
 """`prev_hash` of a person's first record."""
 
-RETENTION_CLASS = "consent-evidence"
+RETENTION_CLASS = str(RecordClass.CONSENT_EVIDENCE)
 PROCESSORS: tuple[Mapping[str, str], ...] = ({"name": "Twilio", "role": "processor", "country": "US"},)
 
 
@@ -75,13 +77,30 @@ class Method(StrEnum):
 NO = frozenset({State.REFUSED, State.WITHDRAWN})
 """The states that say no."""
 
+LEGAL_BASES = ("consent", "contract", "legitimate_interest", "legal_obligation")
+"""On what ground the processing rests (GDPR art. 6(1)); a consent record names it, since consent is not always it."""
+
+CLASSES: Mapping[Scope, tuple[RecordClass, ...]] = {
+    Scope.MANAGE: (RecordClass.SESSION_MAP, RecordClass.INTERACTION_LOG),
+    Scope.RECORD_VOICE: (RecordClass.CALL_RECORDINGS,),
+    Scope.RECORD_VIDEO: (RecordClass.VIDEO_RECORDINGS,),
+    Scope.STORE_MESSAGES: (RecordClass.MESSAGES, RecordClass.MESSAGE_MEDIA),
+    Scope.TRANSCRIBE: (RecordClass.TRANSCRIPTS,),
+    Scope.RECEIVE_INFO: (),
+}
+"""What is kept of somebody who agrees to a scope."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsentEvent:
     """Something that happened to one person's consent, before it is a record.
 
-    `party` and `counterpart` are party keys; no counterpart means the service as a whole. `notice` names the text
-    that was shown, `evidence` is the proof that the method leaves. Times are aware, in UTC.
+    `party` and `counterpart` are party keys; no counterpart means the service as a whole. `identity` says how it is
+    known who answered (`how_verified`), `number_tenure` since when the number is that person's: consent of a number's
+    former holder is none. `notice` names the text that was shown, `evidence` is the proof that the method leaves.
+    `purposes` are those of the schedule, `storage_region` is where the record is kept, `jurisdiction` holds the places
+    whose law was asked (`codes`), where they are known from, how surely, and the version of the rules. `withdrawal`
+    has its `channel`, the stop `words` and what it `covers`. Times are aware, in UTC.
     """
 
     party: str
@@ -100,6 +119,12 @@ class ConsentEvent:
     controller: Mapping[str, str] = field(default_factory=dict)
     withdrawal: Mapping[str, str] | None = None
     legal_basis: str = "consent"
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    number_tenure: Mapping[str, Any] | None = None
+    purposes: tuple[str, ...] = ()
+    storage_region: str = ""
+    jurisdiction: Mapping[str, Any] | None = None
+    processors: tuple[Mapping[str, str], ...] = PROCESSORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +137,11 @@ class ConsentRecord:
     recorded_at: datetime
     prev_hash: str
     record_hash: str
+
+    @property
+    def receipt_id(self) -> str:
+        """The id of the receipt that the person is given."""
+        return _receipt_id(self.record_id)
 
     def document(self) -> dict[str, Any]:
         """Return the record as the JSON object whose canonical form is hashed, without its own hash."""
@@ -145,6 +175,7 @@ class Standing:
     record_id: str
     effective_at: datetime
     valid_until: datetime | None = None
+    kind: Kind = Kind.EXPLICIT
 
     def at(self, now: datetime) -> State | None:
         """Return the state at a moment: validity runs out by itself, nobody has to notice."""
@@ -161,9 +192,13 @@ class ChainError(ValueError):
         super().__init__(f"record {seq}: {reason}")
 
 
+# Made once: `json.dumps` would make one at every call, which an import of many records feels.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no white space, no ASCII escapes, finite numbers only."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def sha256_hex(text: str) -> str:
@@ -175,18 +210,32 @@ def append(head: Head, event: ConsentEvent, recorded_at: datetime) -> ConsentRec
     """Return the record that puts `event` after `head`.
 
     The record's id follows from what happened, not from when it was written, so that the same event cannot get two.
+    A withdrawal gets the times that its delay is measured by (47 CFR 64.1200(a)(10): ten business days at most): when
+    it was asked for, and when it was done, which is now, since the gate refuses from this record on.
     """
+    return sealed(head, event, recorded_at)[0]
+
+
+def sealed(head: Head, event: ConsentEvent, recorded_at: datetime) -> tuple[ConsentRecord, str]:
+    """Return the record that `append` returns, and its `to_json`, of which most is hashed: it is written only once."""
+    if event.withdrawal is not None:
+        times = {"requested_at": moments.to_text(event.effective_at), "done_at": moments.to_text(recorded_at)}
+        event = dataclasses.replace(event, withdrawal={**times, **event.withdrawal})
     identity = "\n".join((event.party, event.source_event_id, event.scope, event.counterpart or ""))
     record_id = f"cr_{sha256_hex(identity)[:32]}"
     document = _document(event, record_id, head.seq + 1, recorded_at, head.record_hash)
-    return ConsentRecord(
+    # Keys are sorted, so the record's own hash, which is not hashed, stands between two texts.
+    before = canonical_json({name: value for name, value in document.items() if name < "record_hash"})[:-1]
+    after = canonical_json({name: value for name, value in document.items() if name > "record_hash"})[1:]
+    record = ConsentRecord(
         event=event,
         record_id=record_id,
         seq=head.seq + 1,
         recorded_at=recorded_at,
         prev_hash=head.record_hash,
-        record_hash=sha256_hex(canonical_json(document)),
+        record_hash=sha256_hex(f"{before},{after}"),
     )
+    return record, f'{before},"record_hash":"{record.record_hash}",{after}'
 
 
 def verify_chain(records: Sequence[ConsentRecord], *, head: Head | None = None, whole: bool = True) -> Head:
@@ -226,8 +275,13 @@ def follow(current: Standing | None, record: ConsentRecord) -> Standing:
         record_id=record.record_id,
         effective_at=event.effective_at,
         valid_until=event.valid_until,
+        kind=event.kind,
     )
-    if current is None or (current.state is not None and current.state not in NO):
+    if current is None:
+        return following
+    if event.state is State.REQUESTED and current.at(event.effective_at) is State.GIVEN:
+        return current
+    if current.state is not None and current.state not in NO:
         return following
     if event.state in NO:
         # Two refusals that arrive in the wrong order: the later one decides what a consent has to come after.
@@ -245,48 +299,74 @@ def project(records: Iterable[ConsentRecord]) -> dict[tuple[Scope, str | None], 
     return standings
 
 
+def purposes_of(scope: Scope, declared: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Return what somebody who agrees to a scope agrees to: the purposes of its classes, sorted.
+
+    `declared` are the schedule's purposes by record class.
+    """
+    return tuple(sorted({purpose for each in CLASSES[scope] for purpose in declared.get(str(each), ())}))
+
+
 def record_from_json(text: str) -> ConsentRecord:
-    """Read back what `ConsentRecord.to_json` wrote. Raises ValueError if the text is no record."""
+    """Read back what `ConsentRecord.to_json` wrote.
+
+    Raises ValueError if the text is no record of this version, or has one member more or less than that.
+    """
     try:
         raw = json.loads(text)
-        event = ConsentEvent(
-            party=raw["party"],
-            scope=Scope(raw["scope"]),
-            state=State(raw["state"]),
-            method=Method(raw["method"]),
-            effective_at=moments.from_text(raw["effective_at"]),
-            source_event_id=raw["source_event_id"],
-            actor=raw["actor"],
-            counterpart=raw["counterpart"],
-            kind=Kind(raw["kind"]),
-            notice=raw["notice"],
-            evidence=raw["evidence"],
-            requested_at=_optional_moment(raw["requested_at"]),
-            valid_until=_optional_moment(raw["valid_until"]),
-            controller=raw["controller"],
-            withdrawal=raw["withdrawal"],
-            legal_basis=raw["legal_basis"],
-        )
-        return ConsentRecord(
-            event=event,
-            record_id=raw["record_id"],
-            seq=raw["seq"],
-            recorded_at=moments.from_text(raw["recorded_at"]),
-            prev_hash=raw["prev_hash"],
-            record_hash=raw["record_hash"],
-        )
-    except (KeyError, TypeError) as error:
+        record = _record(raw)
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("is not a consent record of this version") from error
+    if record.to_json() != canonical_json(raw):
+        raise ValueError("is not a consent record of this version")
+    return record
+
+
+def _record(raw: Mapping[str, Any]) -> ConsentRecord:
+    subject, counterpart = raw["subject"], raw["counterpart"]
+    event = ConsentEvent(
+        party=subject["key"],
+        scope=Scope(raw["scope"]),
+        state=State(raw["state"]),
+        method=Method(raw["method"]),
+        effective_at=moments.from_text(raw["effective_at"]),
+        source_event_id=raw["source_event_id"],
+        actor=raw["actor"],
+        counterpart=None if counterpart is None else counterpart["key"],
+        kind=Kind(raw["kind"]),
+        notice=raw["notice"],
+        evidence=raw["evidence"],
+        requested_at=_optional_moment(raw["requested_at"]),
+        valid_until=_optional_moment(raw["valid_until"]),
+        controller=raw["controller"],
+        withdrawal=raw["withdrawal"],
+        legal_basis=raw["legal_basis"],
+        identity=subject["identity"],
+        number_tenure=subject["number_tenure"],
+        purposes=tuple(raw["purposes"]),
+        storage_region=raw["storage_region"],
+        jurisdiction=raw["jurisdiction"],
+        processors=tuple(raw["processors"]),
+    )
+    return ConsentRecord(
+        event=event,
+        record_id=raw["record_id"],
+        seq=raw["seq"],
+        recorded_at=moments.from_text(raw["recorded_at"]),
+        prev_hash=raw["prev_hash"],
+        record_hash=raw["record_hash"],
+    )
 
 
 def _document(event: ConsentEvent, record_id: str, seq: int, recorded_at: datetime, prev_hash: str) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "record_id": record_id,
+        "receipt_id": _receipt_id(record_id),
         "seq": seq,
         "prev_hash": prev_hash,
-        "party": event.party,
-        "counterpart": event.counterpart,
+        "subject": {"key": event.party, "identity": event.identity, "number_tenure": event.number_tenure},
+        "counterpart": None if event.counterpart is None else {"key": event.counterpart},
         "scope": event.scope,
         "state": event.state,
         "kind": event.kind,
@@ -298,13 +378,20 @@ def _document(event: ConsentEvent, record_id: str, seq: int, recorded_at: dateti
         "recorded_at": moments.to_text(recorded_at),
         "valid_until": _optional_text(event.valid_until),
         "controller": event.controller,
-        "processors": list(PROCESSORS),
+        "processors": list(event.processors),
+        "purposes": list(event.purposes),
+        "storage_region": event.storage_region,
         "retention_class": RETENTION_CLASS,
+        "jurisdiction": event.jurisdiction,
         "withdrawal": event.withdrawal,
         "legal_basis": event.legal_basis,
         "actor": event.actor,
         "source_event_id": event.source_event_id,
     }
+
+
+def _receipt_id(record_id: str) -> str:
+    return f"R-{record_id}"
 
 
 def _optional_text(moment: datetime | None) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from parley.core.consent import Scope, Standing, State
+from parley.core.consent import Kind, Scope, Standing, State
 
 UNKNOWN = "unknown"
 """The state of a consent that there is no record of, or whose record cannot be understood."""
@@ -45,11 +45,17 @@ class Decision:
 
 
 def decide(
-    parties: Sequence[str], standings: Iterable[Standing], now: datetime, scope: Scope = Scope.MANAGE
+    parties: Sequence[str],
+    standings: Iterable[Standing],
+    now: datetime,
+    scope: Scope = Scope.MANAGE,
+    *,
+    implied: bool = False,
 ) -> Decision:
     """Decide whether `scope` may be done between `parties` (party keys) at `now`.
 
-    Standings of other people, counterparts and scopes are ignored.
+    Standings of other people, counterparts and scopes are ignored. A consent that was concluded from what somebody did
+    counts only with `implied`, which is for the law of every party's place to allow.
     Raises ValueError for fewer than two different parties: such a session cannot exist.
     """
     if len(parties) < 2 or len(set(parties)) != len(parties):
@@ -68,12 +74,18 @@ def decide(
                 if standing.party == party and standing.counterpart in {None, counterpart}
             ]
             record_ids.update(standing.record_id for standing in held)
-            state = _weigh([standing.at(now) for standing in held])
+            state = _weigh([_state(standing, now, implied=implied) for standing in held])
             if state != State.GIVEN:
                 reasons.append(Reason(party, scope, state, counterpart))
             ends += [standing.valid_until for standing in held if standing.valid_until is not None]
     permitted_until = min(ends, default=None) if not reasons else None
     return Decision(tuple(reasons), tuple(sorted(record_ids)), permitted_until)
+
+
+def _state(standing: Standing, now: datetime, *, implied: bool) -> State | None:
+    """Return the state that counts: an implied consent that is not enough is as good as a question."""
+    state = standing.at(now)
+    return State.REQUESTED if state is State.GIVEN and standing.kind is Kind.IMPLIED and not implied else state
 
 
 # What outweighs what, strongest first. A pending question does not take back a consent that is in force.

@@ -1,7 +1,8 @@
-"""Who is who, without saying it: E.164 numbers, the form a party's key is made from, and redaction.
+"""Who is who, without saying it: numbers, user ids, the form a party's key is made from, and redaction.
 
-A plain number exists only while a request is handled. Everything that is kept or logged names a party by its key,
-an HMAC that only the stack's own KMS key can make.
+An identifier is one text: a number in E.164 form (`+12125550111`), or an id of the operator's own after `user:`
+(`user:rider-7`). A plain identifier exists only while a request is handled. Everything that is kept or logged names a
+party by its key, an HMAC that only the stack's own KMS key can make.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ import re
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _PARTY_KEY = re.compile(r"[0-9a-f]{64}")
+_USER_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._@-]{0,127}")
 _NUMBER_INSIDE = re.compile(r"(?:\+|%2[bB])[ ().-]{0,2}[0-9](?:[ ().-]{0,2}[0-9]){5,14}")
 
 REDACTED = "[number]"
+
+USER = "user:"
+"""What an identifier that is a user id begins with."""
 
 # ITU-T E.164 annex: 1 and 7 stand alone, these two-digit codes are assigned, every other code has three digits.
 _TWO_DIGIT_CODES = frozenset(
@@ -53,12 +58,26 @@ def parse_e164(text: object) -> str:
     raise IdentifierError("is not a phone number in E.164 form: write + and 7 to 15 digits, without spaces")
 
 
+def parse_user(text: object) -> str:
+    """Return `text` if it is a user id as an identifier: `user:` and 1 to 128 of the characters that ids are made of.
+
+    Upper and lower case are two users; nothing is repaired. Raises IdentifierError, without the id in its message.
+    """
+    if isinstance(text, str) and text.startswith(USER) and _USER_ID.fullmatch(text.removeprefix(USER)):
+        return text
+    raise IdentifierError(
+        f"is not a user id: write {USER}, a letter or digit, and at most 127 more of these or of . _ - @"
+    )
+
+
 def canonical(identifier: str) -> bytes:
     """Return the bytes whose MAC is the party's key: the kind of identifier and its strict form.
 
     The kind is part of it, so that a user id made of digits can never collide with a number.
     Raises IdentifierError.
     """
+    if identifier.startswith(USER):
+        return parse_user(identifier).encode("ascii")
     return f"e164:{parse_e164(identifier)}".encode("ascii")
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from parley.core import moments
-from parley.core.consent import Kind, Method, Scope, State
-from parley.core.identity import IdentifierError, holds_number, parse_e164
+from parley.core import disclosure, moments
+from parley.core.consent import LEGAL_BASES, NO, Kind, Method, Scope, State
+from parley.core.evidence import faults
+from parley.core.identity import USER, IdentifierError, holds_number, is_party_key, parse_e164, parse_user
+from parley.core.jurisdiction import Confidence, Location, Source
+from parley.core.optout import Word, meaning
+from parley.core.questions import askable
 from parley.core.sessions import MIN_TTL, PARTICIPANTS, Mode
 
 BODY_LIMIT = 64 * 1024
@@ -25,10 +29,36 @@ TEXT_LIMIT = 191
 CLOCK_SKEW = timedelta(seconds=60)
 """How far ahead a caller's clock may be."""
 
+IDEMPOTENCY_KEY = "Idempotency-Key"
+"""The header that makes a repeated request harmless (IETF draft-ietf-httpapi-idempotency-key-header)."""
+
+EVERYTHING = "all"
+"""The scope of a no to everything that the service does."""
+
+RECORDINGS: Mapping[str, Scope] = {"voice": Scope.RECORD_VOICE, "video": Scope.RECORD_VIDEO}
+"""What may be asked to be recorded."""
+
 REPORTED_STATES = frozenset({State.REQUESTED, State.GIVEN, State.REFUSED, State.WITHDRAWN})
 """The states that a caller may report; the others follow from the passing of time and from reviews."""
 
+HOW_VERIFIED = ("none", "otp", "account")
+"""How it is known who answered: not at all, by a one-time password sent to the number, by a signed-in account."""
+
+LINE_TYPES = ("mobile", "landline", "voip", "unknown")
+LOCATION_SOURCES = ("declared", "verified", "kyc", "gps", "prefix", "unknown")
+CONFIDENCES = ("high", "medium", "low")
+WITHDRAWAL_CHANNELS = ("api", "app", "web", "email", "sms", "voice", "paper", "person")
+LINK_DAYS = 400
+"""The most days that a link to refuse works, and how long it does by default: a year and its next bill."""
+
+PLACES_LIMIT = 8
+"""Places of one person: where they live and where they are, with the regions of each, are fewer."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_TEXT = json.JSONEncoder(ensure_ascii=False)  # made once: an import reads a hundred thousand bodies
+_PLACE = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
+Parse = Callable[[object], str]
+"""Returns the one form of an identifier, or raises IdentifierError."""
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
@@ -42,7 +72,10 @@ class InvalidBodyError(ValueError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ConsentRequest:
-    """What a caller reports about a consent. `party` and `counterpart` are plain identifiers: never log or keep."""
+    """What a caller reports about a consent. `party` and `counterpart` are plain identifiers: never log or keep.
+
+    The last members are as `ConsentEvent` has them; `jurisdiction` is the body's `location`.
+    """
 
     party: str
     counterpart: str | None
@@ -54,16 +87,47 @@ class ConsentRequest:
     evidence: Mapping[str, Any]
     occurred_at: datetime
     source_event_id: str
+    identity: Mapping[str, Any]
+    number_tenure: Mapping[str, Any] | None
+    jurisdiction: Mapping[str, Any] | None
+    legal_basis: str
+    withdrawal: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class QuestionRequest:
+    """A question that a caller wants put by text. `party` and `counterpart` are plain identifiers: never log or keep.
+
+    `language` is an ISO 639-1 code, None for that of the number's country.
+    """
+
+    party: str
+    scope: Scope
+    language: str | None
+    counterpart: str | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LinkRequest:
+    """A link that a caller wants for a person, by a plain identifier (never log or keep) or a party key, for days."""
+
+    party: str
+    days: int
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SessionRequest:
-    """A session that a caller wants. `identifiers` are plain identifiers: never log or keep. `ttl` is in seconds."""
+    """A session that a caller wants. `identifiers` are plain identifiers: never log or keep. `ttl` is in seconds.
+
+    `locations` tell where each of them is said to be, in the same order. `scopes` are wanted besides being connected.
+    """
 
     identifiers: tuple[str, ...]
+    locations: tuple[Location | None, ...]
     unique_name: str | None
     ttl: int
     mode: Mode
+    scopes: tuple[Scope, ...]
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -83,21 +147,38 @@ def read_json(body: bytes) -> dict[str, Any]:
     return value
 
 
-def consent_request(raw: Mapping[str, Any], *, now: datetime, methods: Collection[str]) -> ConsentRequest:
+def says_no_to_all(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """Return the body of `POST /v1/consents` as one about `manage`, and whether it is about every scope ("all").
+
+    Raises InvalidBodyError where it is and says anything but no to the service: what is agreed to is asked one by one
+    (R9, R11).
+    """
+    if raw.get("scope") != EVERYTHING:
+        return raw, False
+    if raw.get("state") not in NO or raw.get("counterpart") is not None:
+        reason = "is all, which only a no towards the service as a whole (refused, withdrawn) can be about"
+        raise InvalidBodyError([{"path": "scope", "reason": reason}])
+    return {**raw, "scope": str(Scope.MANAGE)}, True
+
+
+def consent_request(
+    raw: Mapping[str, Any], *, now: datetime, methods: Collection[str], parse: Parse = parse_e164
+) -> ConsentRequest:
     """Read the body of `POST /v1/consents`.
 
-    `methods` are those that the stack accepts for asking and giving; a no is accepted however it was said.
+    `methods` are those that the stack accepts for asking and giving; a no is accepted however it was said. `parse`
+    reads a phone number.
     Raises InvalidBodyError with every error found.
     """
-    reader = _Reader(raw)
+    reader = _Reader(raw, parse)
     reader.only(
         *("party", "counterpart", "scope", "state", "method", "kind", "notice", "evidence"),
-        *("occurred_at", "source_event_id"),
+        *("occurred_at", "source_event_id", "identity", "number_tenure", "location", "legal_basis", "withdrawal"),
     )
     state = reader.choice("state", State, among=REPORTED_STATES)
     request = ConsentRequest(
-        party=reader.number("party", raw.get("party")),
-        counterpart=None if raw.get("counterpart") is None else reader.number("counterpart", raw["counterpart"]),
+        party=reader.identifier("party", raw.get("party")),
+        counterpart=None if raw.get("counterpart") is None else reader.identifier("counterpart", raw["counterpart"]),
         scope=reader.choice("scope", Scope),
         state=state,
         method=reader.choice("method", Method),
@@ -106,6 +187,13 @@ def consent_request(raw: Mapping[str, Any], *, now: datetime, methods: Collectio
         evidence=reader.evidence(required=state is State.GIVEN),
         occurred_at=reader.past("occurred_at", now),
         source_event_id=reader.name("source_event_id") or "",
+        identity=reader.identity(),
+        number_tenure=reader.number_tenure(),
+        jurisdiction=reader.jurisdiction(),
+        legal_basis=reader.one_of(
+            "legal_basis", "consent" if raw.get("legal_basis") is None else raw["legal_basis"], LEGAL_BASES
+        ),
+        withdrawal=reader.withdrawal(state),
     )
     if not request.source_event_id:
         reader.error("source_event_id", "is missing: it makes a repeated report harmless")
@@ -113,33 +201,113 @@ def consent_request(raw: Mapping[str, Any], *, now: datetime, methods: Collectio
         reader.error("counterpart", "is the party itself")
     if state in {State.REQUESTED, State.GIVEN} and str(request.method) not in methods:
         reader.error("method", "is not one that this stack accepts (parley:consent.methods)")
+    if state is State.GIVEN and request.evidence:
+        reader.proof(request, now)
     reader.finish()
     return request
 
 
-def session_request(raw: Mapping[str, Any], *, ttl_limit: int, mode: str, modes: Collection[Mode]) -> SessionRequest:
-    """Read the body of `POST /v1/sessions`.
+def question_request(raw: Mapping[str, Any], *, parse: Parse = parse_e164) -> QuestionRequest:
+    """Read the body of `POST /v1/questions`. `parse` reads a phone number.
 
-    `ttl_limit` (seconds) is the stack's longest session, and the one that a body without `ttl` gets. `mode` is the
-    stack's default, `modes` are those that its channels allow.
     Raises InvalidBodyError with every error found.
     """
-    reader = _Reader(raw)
-    reader.only("participants", "unique_name", "ttl", "mode")
-    request = SessionRequest(
-        identifiers=reader.participants(),
-        unique_name=reader.name("unique_name"),
-        ttl=reader.ttl(ttl_limit),
-        mode=reader.choice("mode", Mode, among=modes, default=Mode(mode)),
+    reader = _Reader(raw, parse)
+    reader.only("party", "scopes", "language", "counterpart")
+    request = QuestionRequest(
+        party=reader.number("party", raw.get("party")),
+        scope=reader.asked_scope(),
+        language=None
+        if raw.get("language") is None
+        else reader.one_of("language", raw["language"], disclosure.languages()),
+        counterpart=None if raw.get("counterpart") is None else reader.identifier("counterpart", raw["counterpart"]),
+    )
+    if request.counterpart is not None and request.counterpart == request.party:
+        reader.error("counterpart", "is the party itself")
+    reader.finish()
+    return request
+
+
+def link_request(raw: Mapping[str, Any], *, parse: Parse = parse_e164) -> LinkRequest:
+    """Read the body of `POST /v1/optout-links`. `parse` reads a phone number.
+
+    Raises InvalidBodyError with every error found.
+    """
+    reader = _Reader(raw, parse)
+    reader.only("party", "days")
+    party = raw.get("party")
+    request = LinkRequest(
+        party=str(party) if is_party_key(party) else reader.identifier("party", party),
+        days=reader.days(LINK_DAYS),
     )
     reader.finish()
     return request
+
+
+def session_request(
+    raw: Mapping[str, Any], *, ttl_limit: int, mode: str, modes: Collection[Mode], parse: Parse = parse_e164
+) -> SessionRequest:
+    """Read the body of `POST /v1/sessions`.
+
+    `ttl_limit` (seconds) is the stack's longest session, and the one that a body without `ttl` gets. `mode` is the
+    stack's default, `modes` are those that its channels allow. `parse` reads a phone number.
+    Raises InvalidBodyError with every error found.
+    """
+    reader = _Reader(raw, parse)
+    reader.only("participants", "unique_name", "ttl", "mode", "record", "store", "transcribe")
+    identifiers, locations = reader.participants()
+    request = SessionRequest(
+        identifiers=identifiers,
+        locations=locations,
+        unique_name=reader.name("unique_name"),
+        ttl=reader.ttl(ttl_limit),
+        mode=reader.choice("mode", Mode, among=modes, default=Mode(mode)),
+        scopes=(
+            *reader.recordings(),
+            *((Scope.STORE_MESSAGES,) if reader.flag("store") else ()),
+            *((Scope.TRANSCRIBE,) if reader.flag("transcribe") else ()),
+        ),
+    )
+    reader.finish()
+    return request
+
+
+def renewal_request(raw: Mapping[str, Any], *, ttl_limit: int) -> int:
+    """Read the body of `POST /v1/sessions/{id}/renewals`: how many seconds from now the session shall last.
+
+    `ttl_limit` (seconds) is the stack's longest session, and what a body without `ttl` gets.
+    Raises InvalidBodyError with every error found.
+    """
+    reader = _Reader(raw)
+    reader.only("ttl")
+    ttl = reader.ttl(ttl_limit)
+    reader.finish()
+    return ttl
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """Return the value of an `Idempotency-Key` header, or None if there is none. Raises InvalidBodyError."""
+    reader = _Reader({IDEMPOTENCY_KEY: header})
+    key = reader.name(IDEMPOTENCY_KEY)
+    reader.finish()
+    return key
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) != len(pairs):
         raise ValueError("a key is there twice")
     return dict(pairs)
+
+
+def _is_day(value: object) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
+def _is_place(value: object) -> bool:
+    return isinstance(value, str) and _PLACE.fullmatch(value) is not None
 
 
 def _refuse_constant(constant: str) -> None:
@@ -151,6 +319,7 @@ class _Reader:
     """Reads the members of a body and collects what is wrong with them."""
 
     raw: Mapping[str, Any]
+    parse: Parse = parse_e164
     errors: list[dict[str, str]] = field(default_factory=list)
 
     def error(self, path: str, reason: str) -> None:
@@ -171,7 +340,17 @@ class _Reader:
 
     def number(self, path: str, value: object) -> str:
         try:
-            return parse_e164(value)
+            return self.parse(value)
+        except IdentifierError as error:
+            self.error(path, str(error))
+            return ""
+
+    def identifier(self, path: str, value: object) -> str:
+        """Read a number, or a user id after `user:`."""
+        if not (isinstance(value, str) and value.startswith(USER)):
+            return self.number(path, value)
+        try:
+            return parse_user(value)
         except IdentifierError as error:
             self.error(path, str(error))
             return ""
@@ -192,6 +371,74 @@ class _Reader:
             return kind(value)
         self.error(name, f"is not one of {', '.join(choices)}")
         return default or next(iter(kind))
+
+    def one_of(self, path: str, value: object, choices: Collection[str]) -> str:
+        if isinstance(value, str) and value in choices:
+            return value
+        self.error(path, f"is not one of {', '.join(choices)}")
+        return ""
+
+    def members(self, name: str, *names: str) -> Mapping[str, Any] | None:
+        """Return an object that may hold these members only."""
+        document = self.document(name)
+        for member in document or {}:
+            if member not in names:
+                self.error(name, f"holds something else than {', '.join(names)}")
+                return None
+        return document
+
+    def asked_scope(self) -> Scope:
+        """Read what is asked for: one scope, so that a yes leaves no doubt what it answers (R9, R11)."""
+        value = self.raw.get("scopes")
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and value[0] in askable():
+            return Scope(value[0])
+        self.error("scopes", f"is not a list of exactly one of {', '.join(sorted(askable()))}: each is asked by itself")
+        return Scope.MANAGE
+
+    def identity(self) -> Mapping[str, Any]:
+        document = self.members("identity", "how_verified")
+        value = "none" if document is None else document.get("how_verified")
+        return {"how_verified": self.one_of("identity.how_verified", value, HOW_VERIFIED)}
+
+    def number_tenure(self) -> Mapping[str, Any] | None:
+        document = self.members("number_tenure", "first_seen", "last_verified", "line_type")
+        if document is None:
+            return None
+        for member in ("first_seen", "last_verified"):
+            if member in document and not _is_day(document[member]):
+                self.error(f"number_tenure.{member}", "is not a day such as 2026-05-04")
+        if "line_type" in document:
+            self.one_of("number_tenure.line_type", document["line_type"], LINE_TYPES)
+        return document
+
+    def jurisdiction(self) -> Mapping[str, Any] | None:
+        document = self.members("location", "codes", "source", "confidence", "rules_version")
+        if document is None:
+            return None
+        codes = document.get("codes")
+        if not isinstance(codes, list) or not 0 < len(codes) <= PLACES_LIMIT or not all(map(_is_place, codes)):
+            self.error("location.codes", f"is not a list of 1 to {PLACES_LIMIT} ISO 3166 codes such as DE or US-CA")
+        self.one_of("location.source", document.get("source"), LOCATION_SOURCES)
+        self.one_of("location.confidence", document.get("confidence"), CONFIDENCES)
+        version = document.get("rules_version")
+        if version is not None and (not isinstance(version, str) or not 0 < len(version) <= 64):
+            self.error("location.rules_version", "is not a text of 1 to 64 characters")
+        return {"rules_version": None, **document}
+
+    def withdrawal(self, state: State) -> Mapping[str, str] | None:
+        """Read how a consent was withdrawn. Only a known stop word is kept: anything else would be a message's body."""
+        document = self.members("withdrawal", "channel", "words")
+        if state is not State.WITHDRAWN:
+            if self.raw.get("withdrawal") is not None:
+                self.error("withdrawal", "belongs to the state withdrawn only")
+            return None
+        document = document or {}
+        words = document.get("words", "")
+        said = meaning(words) if isinstance(words, str) else None
+        if words != "" and (said is None or said.word is not Word.STOP):
+            self.error("withdrawal.words", "is not one of the stop words; leave out what else somebody wrote")
+        channel = self.one_of("withdrawal.channel", document.get("channel", "api"), WITHDRAWAL_CHANNELS)
+        return {"channel": channel, "words": said.said if said else ""}
 
     def name(self, name: str) -> str | None:
         value = self.raw.get(name)
@@ -221,7 +468,7 @@ class _Reader:
             return None
         if not isinstance(value, dict):
             self.error(name, "is not an object")
-        elif holds_number(json.dumps(value, ensure_ascii=False)):
+        elif holds_number(_TEXT.encode(value)):
             self.error(name, "holds a plain phone number; name the message or call by its SID instead")
         else:
             return value
@@ -247,21 +494,78 @@ class _Reader:
             self.error("evidence", "is empty: a consent without proof is no consent")
         return document or {}
 
-    def participants(self) -> tuple[str, ...]:
+    def proof(self, request: ConsentRequest, now: datetime) -> None:
+        """Check that what was sent proves a consent that was given."""
+        if request.scope is Scope.MANAGE and request.kind is Kind.IMPLIED:
+            self.error("kind", "is implied, and nobody is connected without an explicit consent")
+        for member, reason in faults(request.method, request.kind, request.evidence, now=now, skew=CLOCK_SKEW):
+            # A member that no form knows may be called anything, so it is shown only if it is harmless.
+            known = member.isidentifier() and member.isascii() and len(member) <= TEXT_LIMIT
+            path = f"evidence.{member}" if known else "evidence.(a key)" if member else "evidence"
+            self.error(path, reason)
+
+    def participants(self) -> tuple[tuple[str, ...], tuple[Location | None, ...]]:
+        """Read who shall be connected, and where each is said to be."""
         value = self.raw.get("participants")
         if not isinstance(value, list) or len(value) != PARTICIPANTS:
             self.error("participants", f"is not a list of exactly {PARTICIPANTS} participants")
-            return ()
-        identifiers = []
+            return (), ()
+        identifiers: list[str] = []
+        locations: list[Location | None] = []
         for index, item in enumerate(value):
             path = f"participants[{index}]"
-            if not isinstance(item, dict) or set(item) != {"identifier"}:
-                self.error(path, 'is not of the form {"identifier": "+…"}')
+            if not isinstance(item, dict) or "identifier" not in item or not set(item) <= {"identifier", "location"}:
+                self.error(path, 'is not of the form {"identifier": "+…"}, with or without a location')
             else:
                 identifiers.append(self.number(f"{path}.identifier", item["identifier"]))
+                locations.append(self.location(f"{path}.location", item.get("location")))
         if len(identifiers) == PARTICIPANTS and all(identifiers) and len(set(identifiers)) == 1:
             self.error("participants", "are the same person twice")
-        return tuple(identifiers)
+        return tuple(identifiers), tuple(locations)
+
+    def location(self, path: str, value: object) -> Location | None:
+        """Read where somebody is said to be. A code that the table does not know is the strictest law, no error."""
+        if value is None:
+            return None
+        if not isinstance(value, dict) or not {"code", "source"} <= set(value) <= {"code", "source", "confidence"}:
+            self.error(path, 'is not of the form {"code": "US-CA", "source": "declared"}, with or without confidence')
+            return None
+        code, source, confidence = value["code"], value["source"], value.get("confidence", str(Confidence.HIGH))
+        if not _is_place(code):
+            self.error(f"{path}.code", "is not an ISO 3166 code such as DE or US-CA")
+        elif not isinstance(source, str) or source not in set(Source):
+            self.error(f"{path}.source", f"is not one of {', '.join(Source)}")
+        elif not isinstance(confidence, str) or confidence not in set(Confidence):
+            self.error(f"{path}.confidence", f"is not one of {', '.join(Confidence)}")
+        else:
+            return Location(code, Source(source), Confidence(confidence))
+        return None
+
+    def recordings(self) -> tuple[Scope, ...]:
+        """Read what shall be recorded, each once."""
+        value = self.raw.get("record")
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(one, str) and one in RECORDINGS for one in value):
+            self.error("record", f"is not a list of {', '.join(RECORDINGS)}")
+            return ()
+        return tuple(scope for name, scope in RECORDINGS.items() if name in value)
+
+    def flag(self, name: str) -> bool:
+        value = self.raw.get(name)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        self.error(name, "is neither true nor false")
+        return False
+
+    def days(self, limit: int) -> int:
+        value = self.raw.get("days")
+        if value is None:
+            return limit
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limit:
+            self.error("days", f"is not a whole number of days from 1 to {limit}")
+            return limit
+        return value
 
     def ttl(self, limit: int) -> int:
         value = self.raw.get("ttl")

@@ -32,6 +32,15 @@ NONCURRENT_DAYS = 1
 ABANDONED_UPLOAD_DAYS = 1
 """Days after which S3 drops the parts of an upload that was never completed: the shortest period that S3 has."""
 
+DECLARATIONS = "declarations"
+"""Prefix in the evidence bucket, and id of its rule, for what each deployment declared: it names no person.
+
+The current declaration stays as long as the stack; those before it stay as long as the evidence made under them.
+"""
+
+CURRENT_DECLARATION = f"{DECLARATIONS}/current.json"
+"""Key of the declaration of the last deployment."""
+
 REMNANTS_RULE = "expired-object-delete-marker"
 """Id of the bucket-wide rule for delete markers and abandoned uploads.
 
@@ -125,6 +134,17 @@ CONTENT = frozenset(record_class for record_class, stores in STORES.items() if S
 """What people said, wrote or sent: the classes that exist only because consent was given."""
 
 RECORDINGS = frozenset({RecordClass.CALL_RECORDINGS, RecordClass.VIDEO_RECORDINGS})
+
+HOLDABLE = frozenset({Store.CONTENT, Store.EVIDENCE, Store.LEDGER})
+"""Where a legal hold can stop a deletion: S3 Object Lock has legal holds, a row can lose its time to live."""
+
+LOCKS: Mapping[str, frozenset[Lock]] = {
+    "local": frozenset({Lock.NONE, Lock.GOVERNANCE}),  # a throw-away cloud
+    "dev": frozenset({Lock.NONE}),  # a locked bucket cannot be taken down with its stack
+    "staging": frozenset({Lock.NONE, Lock.GOVERNANCE}),
+    "prod": frozenset({Lock.NONE, Lock.GOVERNANCE}),
+}
+"""Every environment and the locks it allows; `prod` allows compliance too, with the stack's explicit opt-in."""
 
 CHANNELS: Mapping[str, frozenset[RecordClass]] = {
     "voice": frozenset({RecordClass.CALL_RECORDINGS, RecordClass.TRANSCRIPTS}),
@@ -334,6 +354,9 @@ def lifecycle_rules(schedule: Schedule, store: Store) -> tuple[LifecycleRule, ..
         )
         for retention in schedule.living_in(store)
     ]
+    if store is Store.EVIDENCE and RecordClass.CONSENT_EVIDENCE in schedule.retentions:
+        keep_days = schedule.days(RecordClass.CONSENT_EVIDENCE)
+        rules.append(LifecycleRule(id=DECLARATIONS, prefix=f"{DECLARATIONS}/", noncurrent_days=keep_days))
     rules.append(
         LifecycleRule(
             id=REMNANTS_RULE,
@@ -343,6 +366,32 @@ def lifecycle_rules(schedule: Schedule, store: Store) -> tuple[LifecycleRule, ..
         )
     )
     return tuple(sorted(rules, key=lambda rule: rule.id))
+
+
+def check_lock_change(schedule: Schedule, was: tuple[Lock, int], wanted: tuple[Lock, int]) -> Problem | None:
+    """Return what is wrong with a change of the evidence bucket's default lock, mode and days, or None.
+
+    A compliance lock holds each version until its own day, whatever is declared later (S3 User Guide, "Object Lock"):
+    a shorter period or a weaker mode would be a promise that S3 does not keep for what is already there.
+    """
+    (mode, days), (new_mode, new_days) = was, wanted
+    if mode is not Lock.COMPLIANCE:
+        return None
+    key, what = ROOT, f"versions are locked in compliance mode for {days} days, and nobody can undo that"
+    if new_mode is not Lock.COMPLIANCE:
+        evidence = schedule.living_in(Store.EVIDENCE)
+        strictest = max(evidence, key=lambda retention: list(Lock).index(retention.lock), default=None)
+        key = f"{ROOT}.{strictest.record_class}.lock" if strictest else ROOT
+        return Problem(
+            key, f"is {new_mode}, but {what}", "leave it at compliance, or deploy a new stack beside this one"
+        )
+    if new_days < days:
+        shortest = min(schedule.living_in(Store.EVIDENCE), key=lambda retention: retention.keep_days)
+        key = f"{ROOT}.{shortest.record_class}.keepDays"
+        return Problem(
+            key, f"is {new_days}, but {what}", f"keep at least {days}, or deploy a new stack beside this one"
+        )
+    return None
 
 
 def required_classes(channels: Iterable[str]) -> frozenset[RecordClass]:
@@ -378,7 +427,9 @@ def parse_schedule(
     )
     retentions: dict[RecordClass, Retention] = {}
     required = required_classes(channels)
-    lock_allowed = allow_compliance_lock and environment == "prod"
+    locks = LOCKS.get(environment, LOCKS["dev"])
+    if allow_compliance_lock and environment == "prod":
+        locks |= {Lock.COMPLIANCE}
     for record_class in RecordClass:
         if record_class not in raw:
             if record_class in required:
@@ -390,7 +441,7 @@ def parse_schedule(
                     )
                 )
             continue
-        reader = _ClassReader(record_class, raw[record_class], compliance_lock_allowed=lock_allowed)
+        reader = _ClassReader(record_class, raw[record_class], locks=locks, environment=environment)
         retention = reader.read()
         problems += reader.problems
         if retention is not None:
@@ -438,7 +489,8 @@ class _ClassReader:
 
     record_class: RecordClass
     raw: object
-    compliance_lock_allowed: bool
+    locks: frozenset[Lock]
+    environment: str
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -481,6 +533,9 @@ class _ClassReader:
         )
         self.check_reasons(retention)
         self.check_lock(retention)
+        if retention.hold and HOLDABLE.isdisjoint(retention.stores):
+            holdable = sorted(name for name, stores in STORES.items() if not HOLDABLE.isdisjoint(stores))
+            self.problem("hold", "is true, but nothing can hold records of this class", f"hold {_listed(holdable)}")
         if "capture" in raw and self.record_class not in RECORDINGS:
             self.problem("capture", "nothing of this class is recorded", f"set it on {_listed(sorted(RECORDINGS))}")
         if keep_days is None:
@@ -568,11 +623,17 @@ class _ClassReader:
             self.problem(
                 "lock", "cannot be held: the class is in no bucket with Object Lock", f"lock {_listed(lockable)}"
             )
-        if retention.lock is Lock.COMPLIANCE and not self.compliance_lock_allowed:
+        if retention.lock is Lock.COMPLIANCE and retention.lock not in self.locks:
             self.problem(
                 "lock",
                 "is compliance, which nobody can undo before its time, not even by closing the stack",
                 "use governance, or opt in explicitly in the prod environment",
+            )
+        elif retention.lock not in self.locks:
+            self.problem(
+                "lock",
+                f"is {retention.lock}, and a locked bucket could not be taken down with a stack of {self.environment}",
+                "leave it out here, and lock in staging and prod",
             )
 
     def check_twilio_copy(self, retention: Retention) -> None:
@@ -601,25 +662,40 @@ def _is_digits(value: object) -> TypeGuard[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bound:
+class Limit:
+    """A least or greatest number of days, and the rule that it comes from."""
+
     days: int
     rule: str
 
 
+def floors(retention: Retention, sectors: Iterable[str]) -> tuple[Limit, ...]:
+    """Return every least period of a class, the longest first: those of its sectors and the declared one."""
+    found = [Limit(duty.min_days, duty.id) for duty in _duties(retention, sectors) if duty.min_days is not None]
+    if retention.min_days is not None:
+        found.append(Limit(retention.min_days, _named("minDays", retention.min_why or retention.why)))
+    return tuple(sorted(found, key=lambda limit: -limit.days))
+
+
+def ceilings(retention: Retention, sectors: Iterable[str]) -> tuple[Limit, ...]:
+    """Return every greatest period of a class, the shortest first: of its sectors, the declared one, the platform's."""
+    found = [Limit(duty.max_days, duty.id) for duty in _duties(retention, sectors) if duty.max_days is not None]
+    if retention.max_days is not None:
+        found.append(Limit(retention.max_days, _named("maxDays", retention.max_why or retention.why)))
+    if Store.DEAD_LETTERS in retention.stores:
+        found.append(Limit(QUEUE_DAYS_LIMIT, "the longest that SQS keeps a message"))
+    return tuple(sorted(found, key=lambda limit: limit.days))
+
+
+def _duties(retention: Retention, sectors: Iterable[str]) -> list[Duty]:
+    in_force = (duty for sector in sectors for duty in SECTORS.get(sector, ()))
+    return [duty for duty in in_force if retention.record_class in duty.classes]
+
+
 def _check_bounds(retention: Retention, sectors: Iterable[str]) -> list[Problem]:
     """Hold the declared period against every floor and every ceiling that concerns the class."""
-    in_force = (duty for sector in sectors for duty in SECTORS.get(sector, ()))
-    duties = [duty for duty in in_force if retention.record_class in duty.classes]
-    floors = [_Bound(duty.min_days, duty.id) for duty in duties if duty.min_days is not None]
-    ceilings = [_Bound(duty.max_days, duty.id) for duty in duties if duty.max_days is not None]
-    if retention.min_days is not None:
-        floors.append(_Bound(retention.min_days, _named("minDays", retention.min_why or retention.why)))
-    if retention.max_days is not None:
-        ceilings.append(_Bound(retention.max_days, _named("maxDays", retention.max_why or retention.why)))
-    if Store.DEAD_LETTERS in retention.stores:
-        ceilings.append(_Bound(QUEUE_DAYS_LIMIT, "the longest that SQS keeps a message"))
-    floor = max(floors, key=lambda bound: bound.days, default=None)
-    ceiling = min(ceilings, key=lambda bound: bound.days, default=None)
+    floor = next(iter(floors(retention, sectors)), None)
+    ceiling = next(iter(ceilings(retention, sectors)), None)
     key = f"{ROOT}.{retention.record_class}"
     if floor and ceiling and floor.days > ceiling.days:
         return [

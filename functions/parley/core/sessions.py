@@ -1,17 +1,31 @@
-"""Sessions: what the ledger knows of a masked conversation, and when an interaction belongs to it."""
+"""Sessions: what the ledger knows of a masked conversation, and when an interaction belongs to it.
+
+A session begins as an intent: a row that names the attempt to open one before Twilio is asked. Its id is part of the
+session's unique name at Twilio, so whatever is open there can be told apart: written down, under way, or an orphan.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from parley.core.consent import NO, Kind, Scope, Standing, State, sha256_hex
 
 MIN_TTL = 60
 """Seconds: a shorter session would be over before the first message arrived."""
 
 PARTICIPANTS = 2
 """Proxy sessions have exactly two participants (Twilio error 80609 for a third)."""
+
+
+IN_FLIGHT = timedelta(seconds=35)
+"""How long an attempt to open a session may be under way: a little longer than the function that makes it may run."""
+
+_INTENT_ID = re.compile(r"si_[0-9a-f]{32}")
+_UNIQUE_NAME = re.compile(rf"({_INTENT_ID.pattern})\.[1-9][0-9]{{0,8}}")
 
 
 class Mode(StrEnum):
@@ -37,9 +51,64 @@ class Participant:
     party: str
 
 
+class Stage(StrEnum):
+    """How far an attempt to open a session has come."""
+
+    OPENING = "opening"
+    OPENED = "opened"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An attempt to open a session, written down before Twilio is asked.
+
+    `digest` stands for what was asked for, so that a repeat can be told from another request. `attempt` counts from 1:
+    Twilio takes a unique name only once, and an abandoned attempt may have left one there. `sid` is Twilio's, once it
+    is known.
+    """
+
+    id: str
+    attempt: int
+    digest: str
+    parties: tuple[str, ...]
+    began_at: datetime
+    closes_at: datetime
+    stage: Stage = Stage.OPENING
+    sid: str | None = None
+
+    @property
+    def unique_name(self) -> str:
+        """The session's unique name at Twilio: no part of it says anything about anybody."""
+        return f"{self.id}.{self.attempt}"
+
+    def is_under_way(self, now: datetime) -> bool:
+        """Tell whether somebody may still be opening this session."""
+        return self.stage is Stage.OPENING and now < self.began_at + IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What ends a session: the consent record, since when it counts, and why as a code such as `manage-withdrawn`."""
+
+    record_id: str
+    at: datetime
+    reason: str
+
+    @property
+    def is_no(self) -> bool:
+        """Whether somebody said no; otherwise the record says less than the session needs, such as a shorter time."""
+        return self.reason.rpartition("-")[2] in NO
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A masked conversation. `closes_at` is absolute: no interaction extends it."""
+    """A masked conversation. `closes_at` is absolute: no interaction extends it.
+
+    The session itself says whether it may still connect: it never outlives a consent that it rests on, and a
+    `revocation` is written together with the consent record that takes one back. `records` are the ids of those that
+    it rests on, `scopes` what else was permitted when it was opened, `name` is the caller's own.
+    """
 
     sid: str
     service_sid: str
@@ -50,6 +119,11 @@ class Session:
     status: Status = Status.OPEN
     closed_at: datetime | None = None
     closed_reason: str = ""
+    intent: str = ""
+    name: str | None = None
+    records: tuple[str, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    revocation: Revocation | None = None
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -73,7 +147,39 @@ def refusal(session: Session | None, *, service_sid: str, participant_sid: str, 
         return "service-mismatch"
     if session.party_of(participant_sid) is None:
         return "participant-unknown"
-    return "session-closed" if session.is_over(now) else None
+    if session.is_over(now):
+        return "session-closed"
+    return "consent-lost" if session.revocation is not None else None
+
+
+def takes_away(before: Standing | None, after: Standing, *, counterparts: Collection[str], closes_at: datetime) -> bool:
+    """Tell whether a consent that changed ends a session of its party with `counterparts` that lasts until `closes_at`.
+
+    If it does not, what the session rests on still stands until its end: nobody has to read the consents again.
+    """
+    if after.scope is not Scope.MANAGE or after.counterpart not in {None, *counterparts}:
+        return False
+    if after.state is State.REQUESTED:
+        return before is not None and before.state is State.GIVEN
+    if after.state is not State.GIVEN or after.kind is Kind.IMPLIED:
+        return True
+    return after.valid_until is not None and after.valid_until < closes_at
+
+
+def intent_id(name: str) -> str:
+    """Return the id of the intent that a caller's name for a request, or a random text, stands for."""
+    return f"si_{sha256_hex(name)[:32]}"
+
+
+def is_intent_id(text: str) -> bool:
+    """Tell whether a text has the form of an intent's id."""
+    return _INTENT_ID.fullmatch(text) is not None
+
+
+def intent_of(unique_name: str | None) -> str | None:
+    """Return the id of the intent that a session at Twilio was opened for, or None if it is none of ours."""
+    match = _UNIQUE_NAME.fullmatch(unique_name or "")
+    return match[1] if match else None
 
 
 def closing_time(now: datetime, ttl: int, consent_ends: datetime | None) -> datetime:

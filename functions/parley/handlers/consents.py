@@ -1,26 +1,48 @@
-"""`POST /v1/consents` records what a person said about a consent; `GET /v1/consents/{party}` tells where they stand."""
+"""`POST /v1/consents` records what a person said about a consent; `GET /v1/consents/{party}` tells where they stand.
+
+`GET /v1/consents/{party}/receipts/{id}` gives the receipt of one record, as JSON or as a page.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import functools
+from dataclasses import replace
+from datetime import datetime
 
 from parley import log, runtime
+from parley.adapters.numbers import parse_number
 from parley.core import moments
-from parley.core.consent import ConsentEvent, State
+from parley.core.consent import NO, ConsentEvent, Scope, State
 from parley.core.identity import is_party_key, label
+from parley.core.optout import CONFIRM_WITHIN
 from parley.core.problem import invalid, problem
-from parley.core.requests import ConsentRequest, InvalidBodyError, consent_request, read_json
-from parley.ports import SourceEventReusedError
-from parley.web import Answer, Request, answer, failed_api, guarded, refuse
-from parley.withdrawal import close_denied, named
+from parley.core.receipt import page, receipt
+from parley.core.requests import (
+    EVERYTHING,
+    ConsentRequest,
+    InvalidBodyError,
+    consent_request,
+    read_json,
+    says_no_to_all,
+)
+from parley.ports import Seal, SourceEventReusedError
+from parley.reported import event_of
+from parley.telling import confirm_by_number
+from parley.web import Answer, Request, answer, failed_api, guarded, prefers, refuse, text
+from parley.withdrawal import close_denied, has_refused, tell_delay
 
 
 @guarded("consents", failed_api)
 def handle(request: Request) -> Answer:
-    """Answer both routes."""
+    """Answer the three routes."""
     if request.method == "POST":
         return _record(request)
-    return _show(request.parameter("party"))
+    party = request.parameter("party")
+    if not is_party_key(party):
+        detail = "The path takes a party key, 64 hex digits; a number or a name must not stand in a URL."
+        return refuse(problem("not-a-party-key", 400, detail))
+    wanted = request.parameter("id")
+    return _receipt(party, wanted, request) if wanted else _show(party)
 
 
 def _record(request: Request) -> Answer:
@@ -31,77 +53,102 @@ def _record(request: Request) -> Answer:
     """
     env, clock = runtime.environment(), runtime.clock()
     try:
-        wanted = consent_request(read_json(request.body), now=clock.now(), methods=env.consent.methods)
+        raw, everything = says_no_to_all(read_json(request.body))
+        wanted = consent_request(raw, now=clock.now(), methods=env.consent.methods, parse=parse_number)
     except InvalidBodyError as error:
         return refuse(invalid(error.errors))
-    event = _event(wanted, request.caller)
+    identities = runtime.identities()
+    party = identities.party(wanted.party)
+    counterpart = None if wanted.counterpart is None else identities.party(wanted.counterpart)
+    events = [
+        event_of(
+            replace(wanted, scope=scope),
+            party=party,
+            counterpart=counterpart,
+            actor=f"api:{request.caller}",
+            controller=env.controller,
+            validity_days=env.consent.validity_days,
+            purposes=env.purposes,
+        )
+        for scope in (Scope if everything else [wanted.scope])
+    ]
+    event = events[0]
+    confirms = _is_confirmed(event, clock.now())
     try:
-        appended = runtime.ledger().append([event])
+        appended = runtime.ledger().append(events, _contact(wanted, party))
     except SourceEventReusedError:
         detail = "This source_event_id was used for another consent; nothing was recorded. Use a new one."
         return refuse(problem("source-event-reused", 409, detail))
-    receipt = appended.receipts[0]
+    written = appended.receipts[0]
     log.emit(
         "consent-recorded",
         party=label(event.party),
-        scope=event.scope,
+        scope=EVERYTHING if everything else event.scope,
         state=event.state,
-        standing=receipt.state,
-        record=receipt.record_id,
+        standing=written.state,
+        record=written.record_id,
         repeated=appended.repeated,
     )
     pending: tuple[str, ...] = ()
+    if wanted.state in NO and not appended.repeated:
+        tell_delay("api", event.party, event.effective_at, moments.from_text(written.recorded_at))
     if wanted.state is not State.GIVEN:
         reason = f"{wanted.scope}-{wanted.state}"
-        pending = close_denied(runtime.ledger(), runtime.carrier(), clock, event.party, reason=reason).pending
+        closing = close_denied(runtime.ledger(), runtime.carrier(), clock, event.party, reason=reason)
+        pending = closing.pending
+        if confirms and not appended.repeated:
+            sids = (*closing.closed, *closing.pending)
+            confirm_by_number(runtime.carrier(), "withdrawn", sids, party, wanted.party)
     body = {
-        "record_id": receipt.record_id,
+        "record_id": written.record_id,
         "party": event.party,
-        "scope": receipt.scope,
-        "state": receipt.state,
-        "seq": receipt.seq,
-        "recorded_at": receipt.recorded_at,
-        "valid_until": receipt.valid_until,
+        "scope": EVERYTHING if everything else written.scope,
+        "state": written.state,
+        "seq": written.seq,
+        "recorded_at": written.recorded_at,
+        "valid_until": written.valid_until,
     }
+    if everything:
+        body["record_ids"] = [each.record_id for each in appended.receipts]
     if pending:
         return answer(202, {**body, "pending_sessions": list(pending)})
     return answer(200 if appended.repeated else 201, body)
 
 
-def _event(wanted: ConsentRequest, caller: str) -> ConsentEvent:
-    env, identities = runtime.environment(), runtime.identities()
-    validity = env.consent.validity_days
-    notice = wanted.notice
-    if notice is not None:
-        policy = {"url": env.controller.privacy_policy_url, "version": env.controller.privacy_policy_version}
-        notice = {**notice, "privacy_policy": policy}
-    return ConsentEvent(
-        party=identities.party(wanted.party),
-        counterpart=None if wanted.counterpart is None else identities.party(wanted.counterpart),
-        scope=wanted.scope,
-        state=wanted.state,
-        kind=wanted.kind,
-        method=wanted.method,
-        notice=notice,
-        evidence=wanted.evidence,
-        requested_at=wanted.occurred_at if wanted.state is State.REQUESTED else None,
-        effective_at=wanted.occurred_at,
-        valid_until=wanted.occurred_at + timedelta(days=validity)
-        if validity is not None and wanted.state is State.GIVEN
-        else None,
-        controller=named(env.controller),
-        withdrawal={"channel": "api", "covers": "relation" if wanted.counterpart else "service"}
-        if wanted.state is State.WITHDRAWN
-        else None,
-        actor=f"api:{caller}",
-        source_event_id=wanted.source_event_id,
+def _is_confirmed(event: ConsentEvent, now: datetime) -> bool:
+    """Tell whether the person is to be told that a report counts: their first withdrawal of all contact, while fresh.
+
+    A refusal is none: whoever never agreed is not written to.
+    """
+    return (
+        event.state is State.WITHDRAWN
+        and event.scope is Scope.MANAGE
+        and event.counterpart is None
+        and now - event.effective_at <= CONFIRM_WITHIN
+        and not has_refused(runtime.ledger().standings_of(event.party))
     )
 
 
+def _contact(wanted: ConsentRequest, party: str) -> Seal | None:
+    """Return what seals the person's identifier. Who says no is not written down by number for that."""
+    contacts = runtime.contacts()
+    if contacts is None or wanted.state in NO:
+        return None
+    return functools.partial(contacts.seal, party, wanted.party)
+
+
+def _receipt(party: str, wanted: str, request: Request) -> Answer:
+    """Answer with the receipt of one record."""
+    record = next((each for each in runtime.ledger().records(party) if each.receipt_id == wanted), None)
+    if record is None:
+        return refuse(problem("receipt-unknown", 404, "This party has no receipt with this id, or its time is over."))
+    given = receipt(record, runtime.environment().keep_days)
+    if prefers(request, "text/html", over="application/json"):
+        return text(200, page(given), "text/html; charset=utf-8")
+    return answer(200, given)
+
+
 def _show(party: str) -> Answer:
-    if not is_party_key(party):
-        detail = "The path takes a party key, 64 hex digits; a number or a name must not stand in a URL."
-        return refuse(problem("not-a-party-key", 400, detail))
     now = runtime.clock().now()
     consents = [
         {

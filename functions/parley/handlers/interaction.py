@@ -2,7 +2,7 @@
 
 Callbacks come in any order, more than once, or never (twilio.com/docs/proxy/api/webhooks), so each status is a row of
 its own that is written once. No body and no number is kept. A stop word that reached the other person because the
-intercept could not be asked is still found here.
+intercept could not be asked is still found here, and so is a call that began while a consent was taken back.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 from parley import log, runtime
 from parley.core.optout import is_stop
 from parley.core.problem import problem
-from parley.handlers.intercept import body_of, created_at
+from parley.handlers.intercept import body_of, created_at, take_stop
 from parley.ports import Interaction
 from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single, unavailable
 from parley.webhook import ForgedError, authenticate
-from parley.withdrawal import close_denied, withdraw_by_text
+
+UNDER_WAY = frozenset({"answered", "in-progress", "initiated", "queued", "ringing"})
+"""The states of a call that somebody hears or may hear."""
 
 
 def _failed(error: Exception) -> Answer:
@@ -49,6 +51,7 @@ def handle(request: Request) -> Answer:
         new=new,
     )
     _catch_stop_word(form, interaction)
+    _end_call_without_consent(interaction)
     return answer(204)
 
 
@@ -56,23 +59,27 @@ def _catch_stop_word(form: Form, interaction: Interaction) -> None:
     words = body_of(form)
     if not is_stop(words):
         return
-    env, ledger, clock = runtime.environment(), runtime.ledger(), runtime.clock()
-    session = ledger.session(interaction.session_sid)
+    session = runtime.ledger().session(interaction.session_sid)
     party = session.party_of(interaction.inbound_participant) if session else None
-    if party is None or not interaction.inbound_resource:
+    if session is None or party is None or not interaction.inbound_resource:
         return
-    appended = withdraw_by_text(
-        ledger,
-        party=party,
-        message_sid=interaction.inbound_resource,
-        word=words,
-        said_at=created_at(form, clock.now()),
-        actor="fn:interaction",
-        controller=env.controller,
-    )
-    if not appended.repeated:
+    said_at = created_at(form, runtime.clock().now())
+    done = take_stop(session, party, interaction.inbound_resource, words, said_at, actor="fn:interaction")
+    if not done.repeated:
         log.emit("stop-word-missed-by-intercept", "ERROR", session=interaction.session_sid, interaction=interaction.sid)
-    close_denied(ledger, runtime.carrier(), clock, party, reason="opted-out", urgent=True)
+
+
+def _end_call_without_consent(interaction: Interaction) -> None:
+    """End a call that got through while the consent of one of its people was taken back.
+
+    It was permitted just before, or the intercept could not be asked, and whoever closed the session could not see it.
+    """
+    if interaction.kind != "voice" or interaction.outbound_status not in UNDER_WAY or not interaction.inbound_resource:
+        return
+    session = runtime.ledger().session(interaction.session_sid)
+    if session is not None and session.revocation is not None:
+        runtime.carrier().end_call(interaction.inbound_resource, urgent=True)
+        log.emit("call-ended", session=session.sid, resource=interaction.inbound_resource)
 
 
 def _optional(form: Form, name: str) -> str:

@@ -2,22 +2,27 @@
 
 Proxy asks before each message and call, and goes on unless it is told 403 in time (twilio.com/docs/proxy/api/webhooks).
 So whatever cannot be proven is answered 403: a bad signature, an unknown session, a ledger that does not answer, a
-mistake in this very file. Stop words that Proxy itself does not hold back (REVOKE, OPTOUT, other languages) are not
-passed on to the other person either; they are a withdrawal.
+mistake in this very file. One read answers it: the row of a session says by itself whether its parties still consent,
+since whatever takes a consent back is written there in the same transaction. Its decisions are lines of the log only: a
+row of the ledger would cost a second round trip. Stop words that Proxy itself does not hold back (REVOKE, OPTOUT, other
+languages) and phrases such as "stop texting me" are not passed on to the other person either; they are a withdrawal.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 
 from parley import log, runtime
 from parley.core import moments, sessions
-from parley.core.optout import is_stop
+from parley.core.optout import confirmation, is_stop
 from parley.core.problem import problem
+from parley.core.sessions import Session
+from parley.telling import confirm_in
 from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single
 from parley.webhook import ForgedError, authenticate
-from parley.withdrawal import close_denied, judge, withdraw_by_text
+from parley.withdrawal import Withdrawn, close_denied, soon, withdraw_by_text
 
 
 def _forbidden(_error: Exception | None = None) -> Answer:
@@ -42,31 +47,45 @@ def handle(request: Request) -> Answer:
     refusal = sessions.refusal(session, service_sid=env.proxy_service_sid, participant_sid=participant, now=now)
     party = session.party_of(participant) if session else None
     words = body_of(form)
-    if party is not None and is_stop(words):
-        withdraw_by_text(
-            ledger,
-            party=party,
-            message_sid=single(form, "inboundResourceSid"),
-            word=words,
-            said_at=created_at(form, now),
-            actor="fn:intercept",
-            controller=env.controller,
-        )
-        close_denied(ledger, runtime.carrier(), runtime.clock(), party, reason="opted-out", urgent=True)
+    if session is not None and party is not None and is_stop(words):
+        message = single(form, "inboundResourceSid")
+        take_stop(session, party, message, words, created_at(form, now), actor="fn:intercept")
         return _deny("opted-out", session=sid, interaction=interaction)
     if session is None or refusal is not None:
-        return _deny(refusal or "session-unknown", session=sid, interaction=interaction)
-    decided = judge(ledger, session, now)
+        lost = session.revocation if session else None
+        reasons = [refusal or "session-unknown", *([lost.reason] if lost else [])]
+        return _deny(*reasons, session=sid, interaction=interaction, record_ids=[lost.record_id] if lost else [])
     log.decision(
         "intercept",
-        permit=decided.permit,
-        reasons=log.reasons(decided),
+        permit=True,
+        reasons=[],
         session=sid,
         interaction=interaction,
         parties=session.parties,
-        record_ids=decided.record_ids,
+        record_ids=session.records,
     )
-    return answer(200, {}) if decided.permit else _forbidden()
+    return answer(200, {})
+
+
+def take_stop(
+    session: Session, party: str, message_sid: str, words: str, said_at: datetime, *, actor: str
+) -> Withdrawn:
+    """Withdraw everything for somebody who texted a stop word in a session, close their sessions, and confirm it."""
+    ledger, carrier, clock, deadline = runtime.ledger(), runtime.carrier(), runtime.clock(), soon()
+    done = withdraw_by_text(
+        ledger,
+        party=party,
+        message_sid=message_sid,
+        words=words,
+        said_at=said_at,
+        actor=actor,
+        controller=runtime.environment().controller,
+    )
+    close_denied(ledger, carrier, clock, party, reason="opted-out", deadline=deadline)
+    confirmed = confirmation(words, said_at, clock.now()) if done.first else None
+    if confirmed is not None:
+        confirm_in(carrier, confirmed, session, party, deadline)
+    return done
 
 
 def body_of(form: Form) -> str:
@@ -88,6 +107,6 @@ def created_at(form: Form, now: datetime) -> datetime:
         return now
 
 
-def _deny(reason: str, **fields: str) -> Answer:
-    log.decision("intercept", permit=False, reasons=[reason], **fields)
+def _deny(*reasons: str, record_ids: Sequence[str] = (), **fields: str) -> Answer:
+    log.decision("intercept", permit=False, reasons=reasons, record_ids=record_ids, **fields)
     return _forbidden()

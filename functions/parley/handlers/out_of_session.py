@@ -2,26 +2,22 @@
 
 Nobody is ever connected from here: the answer is TwiML, which Proxy cannot take for an order to make a session
 (twilio.com/docs/proxy/out-session-callback-response-guide). The person is told, in the language of their number's
-country, that nobody is reached directly here, who manages the line, and how to refuse. The webhook may carry the
-other person's real number; it is not looked at.
+country, that nobody is reached directly here, who manages the line, and how to refuse: a caller by pressing 9. STOP is
+a withdrawal; START gives back notices of the service and nothing else. The webhook may carry the other person's real
+number; it is not looked at.
 """
 
 from __future__ import annotations
 
-from xml.sax.saxutils import escape, quoteattr
-
-from parley import log, runtime
-from parley.core.consent import NO, Scope
-from parley.core.disclosure import Notice, language_for, notice, speech_locale
-from parley.core.identity import IdentifierError, parse_e164
-from parley.core.optout import is_stop
+from parley import log, runtime, twiml
+from parley.core.disclosure import language_for
+from parley.core.optout import Word, confirmation, meaning
 from parley.core.problem import problem
-from parley.web import Answer, Form, MalformedError, Request, guarded, refuse, single, text, unavailable
+from parley.handlers.voice import offer
+from parley.telling import given
+from parley.web import Answer, Form, MalformedError, Request, guarded, refuse, sender, single, unavailable
 from parley.webhook import ForgedError, authenticate
-from parley.withdrawal import close_denied, withdraw_by_text
-
-MEDIA_TYPE = "application/xml"
-_SILENCE = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
+from parley.withdrawal import close_denied, give_back_by_text, has_refused, soon, withdraw_by_text
 
 
 def _failed(error: Exception) -> Answer:
@@ -37,28 +33,24 @@ def handle(request: Request) -> Answer:
     form = authenticate(request)
     voice = "CallSid" in form
     sid = single(form, "CallSid" if voice else "MessageSid")
-    number = _sender(form)
+    number = sender(form)
     if number is None:
         # A withheld number or a short code: nobody that consent could be asked of or a text be sent to.
         log.decision("out-of-session", permit=False, reasons=["sender-unknown"], resource=sid)
-        return _speak("not-connected", "en") if voice else _twiml(_SILENCE)
+        return _speak("not-connected", "en") if voice else twiml.silence()
     language = language_for(number)
-    if not voice and is_stop(_body(form)):
+    said = None if voice else meaning(_body(form))
+    if said is not None and said.word is Word.STOP:
         return _withdraw(number, sid, _body(form), language)
+    if said is not None and said.word is Word.START:
+        return _give_back(number, sid, language)
     refused = _has_refused(number, certain=not voice)
     reason = "opted-out" if refused else "no-session"
     log.decision("out-of-session", permit=False, reasons=[reason], resource=sid)
     if voice:
-        return _speak("opted-out" if refused else "not-connected", language)
+        return _speak("opted-out", language) if refused else offer(language)
     # Who said no gets no more texts, not even this one.
-    return _twiml(_SILENCE) if refused else _write("not-connected", language)
-
-
-def _sender(form: Form) -> str | None:
-    try:
-        return parse_e164(single(form, "From"))
-    except IdentifierError:
-        return None
+    return twiml.silence() if refused else _write("not-connected", language)
 
 
 def _body(form: Form) -> str:
@@ -78,50 +70,49 @@ def _has_refused(number: str, *, certain: bool) -> bool:
             raise
         log.failure("standing-unknown", error, handler="out-of-session")
         return False
-    return any(one.scope is Scope.MANAGE and one.counterpart is None and one.state in NO for one in standings)
+    return has_refused(standings)
 
 
 def _withdraw(number: str, sid: str, body: str, language: str) -> Answer:
     env, ledger, clock = runtime.environment(), runtime.ledger(), runtime.clock()
+    now = clock.now()
     party = runtime.identities().party(number)
-    appended = withdraw_by_text(
+    done = withdraw_by_text(
         ledger,
         party=party,
         message_sid=sid,
-        word=body,
-        said_at=clock.now(),
+        words=body,
+        said_at=now,
         actor="fn:out-of-session",
         controller=env.controller,
     )
     log.decision("out-of-session", permit=False, reasons=["opted-out"], parties=[party], resource=sid)
-    close_denied(ledger, runtime.carrier(), clock, party, reason="opted-out", urgent=True)
-    # One confirmation, however often the webhook comes.
-    return _twiml(_SILENCE) if appended.repeated else _write("opted-out", language)
+    close_denied(ledger, runtime.carrier(), clock, party, reason="opted-out", deadline=soon())
+    # One confirmation, however often the webhook comes and however often they say it.
+    confirmed = confirmation(body, now, now) if done.first else None
+    return twiml.silence() if confirmed is None else _write(confirmed, language)
 
 
-def _notice(notice_id: str, channel: str, language: str) -> Notice:
-    controller = runtime.environment().controller
-    return notice(
-        notice_id,
-        channel,
-        language,
-        app=controller.name,
-        contact=controller.contact,
-        url=controller.privacy_policy_url,
+def _give_back(number: str, sid: str, language: str) -> Answer:
+    env = runtime.environment()
+    party = runtime.identities().party(number)
+    give_back_by_text(
+        runtime.ledger(),
+        runtime.carrier(),
+        party=party,
+        message_sid=sid,
+        now=runtime.clock().now(),
+        actor="fn:out-of-session",
+        controller=env.controller,
+        validity_days=env.consent.validity_days,
     )
+    log.decision("out-of-session", permit=False, reasons=["start"], parties=[party], resource=sid)
+    return _write("not-connected", language)
 
 
 def _speak(notice_id: str, language: str) -> Answer:
-    given = _notice(notice_id, "voice", language)
-    say = f"<Say language={quoteattr(speech_locale(given.language))}>{escape(given.text)}</Say>"
-    return _twiml(f'<?xml version="1.0" encoding="UTF-8"?><Response>{say}<Hangup/></Response>')
+    return twiml.spoken(given(notice_id, "voice", language))
 
 
 def _write(notice_id: str, language: str) -> Answer:
-    given = _notice(notice_id, "sms", language)
-    message = f"<Message>{escape(given.text)}</Message>"
-    return _twiml(f'<?xml version="1.0" encoding="UTF-8"?><Response>{message}</Response>')
-
-
-def _twiml(document: str) -> Answer:
-    return text(200, document, MEDIA_TYPE)
+    return twiml.written(given(notice_id, "sms", language))

@@ -1,177 +1,225 @@
-"""`POST /v1/sessions` opens a masked session, `GET` and `DELETE /v1/sessions/{id}` show and close it."""
+"""`POST /v1/sessions` opens a masked session, `POST /v1/sessions/{id}/renewals` lets it last longer.
+
+`GET` and `DELETE /v1/sessions/{id}` show and close it, `GET /v1/decisions/{id}` tells why something was permitted or
+refused. Callers are the operator's own: whose consent is missing is told to nobody else.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping
+from typing import Any
 
 from parley import log, runtime
+from parley.adapters.numbers import parse_number
 from parley.core import moments
-from parley.core.decision import Decision, decide
+from parley.core.consent import Scope
 from parley.core.problem import invalid, problem
-from parley.core.requests import InvalidBodyError, SessionRequest, read_json, session_request
-from parley.core.sessions import MIN_TTL, Participant, Session, Status, closing_time, modes_for
-from parley.ports import CarrierError, ConsentChangedError, OpenedSession
+from parley.core.requests import (
+    IDEMPOTENCY_KEY,
+    InvalidBodyError,
+    idempotency_key,
+    read_json,
+    renewal_request,
+    session_request,
+)
+from parley.core.sessions import Session, Stage, Status, is_intent_id, modes_for
+from parley.core.verdict import DecisionRecord, missing, parse_decision_id, words
+from parley.opening import NameReusedError, Opened, UnderWayError, UnsettledError, open_session, renew_session
+from parley.ports import CarrierError
 from parley.web import Answer, Request, answer, failed_api, guarded, refuse, unavailable
 from parley.withdrawal import close, judge
 
 NO_NUMBER = frozenset({80201, 80202, 80203, 80205, 80206})
 """Twilio's codes for a pool that has no number for these people (twilio.com/docs/api/errors)."""
 
-ATTEMPTS = 3
-"""How often consents that changed while a session was opened are read again."""
-
 _SESSION_SID = re.compile(r"KC[0-9a-f]{32}")
 
 
 @guarded("sessions", failed_api)
 def handle(request: Request) -> Answer:
-    """Answer the three routes."""
-    if request.method == "POST":
+    """Answer the five routes."""
+    try:
+        return _answer(request)
+    except InvalidBodyError as error:
+        return refuse(invalid(error.errors))
+    except CarrierError as error:
+        return _carrier_refuses(error)
+    except UnsettledError:
+        return unavailable("The consents or the session changed meanwhile; repeat the request.")
+
+
+def _answer(request: Request) -> Answer:
+    wanted = request.parameter("id")
+    if request.path.startswith("/v1/decisions/"):
+        return _show_decision(wanted)
+    if request.method == "POST" and not wanted:
         return _open(request)
-    sid = request.parameter("id")
-    session = runtime.ledger().session(sid) if _SESSION_SID.fullmatch(sid) else None
+    sid = _sid(wanted)
+    session = runtime.ledger().session(sid) if sid else None
     if session is None:
-        return refuse(problem("session-unknown", 404, "There is no session with this id, or its time has run out."))
+        return _show_intent(wanted) if request.method == "GET" else _unknown()
+    if request.method == "POST":
+        return _renew(request, session)
     return _close(session) if request.method == "DELETE" else _show(session)
 
 
+def _sid(wanted: str) -> str | None:
+    """Return the SID that a path names, by itself or by the session's intent."""
+    if is_intent_id(wanted):
+        intent = runtime.ledger().intent(wanted)
+        return intent.sid if intent else None
+    return wanted if _SESSION_SID.fullmatch(wanted) else None
+
+
 def _open(request: Request) -> Answer:
-    """Open a session at Twilio and write it down, on condition that the consents it rests on still stand.
-
-    A session that cannot be written down is closed at Twilio again. One that escapes even that is unknown to the
-    ledger, so the gate refuses its interactions until its time runs out.
-    """
+    """Open a session, or answer the one that the same request opened before. Raises InvalidBodyError."""
     env = runtime.environment()
+    key = idempotency_key(request.headers.get(IDEMPOTENCY_KEY.lower()))
+    wanted = session_request(
+        read_json(request.body),
+        ttl_limit=env.session.ttl,
+        mode=env.session.mode,
+        modes=modes_for(env.channels),
+        parse=parse_number,
+    )
+    if key is not None and wanted.unique_name is not None:
+        reason = f"is there beside {IDEMPOTENCY_KEY}; either makes a repeat harmless, so send one of them"
+        raise InvalidBodyError([{"path": "unique_name", "reason": reason}])
+    name = f"key:{key}" if key is not None else wanted.unique_name and f"name:{wanted.unique_name}"
+    identities = runtime.identities()
     try:
-        wanted = session_request(
-            read_json(request.body),
-            ttl_limit=env.session.ttl,
-            mode=env.session.mode,
-            modes=modes_for(env.channels),
+        outcome = open_session(wanted, tuple(identities.party(one) for one in wanted.identifiers), name)
+    except UnderWayError:
+        detail = "The same request is being carried out at this moment; repeat it in a few seconds."
+        return refuse(problem("session-under-way", 409, detail))
+    except NameReusedError:
+        detail = (
+            f"This {IDEMPOTENCY_KEY} or unique_name was used for another request; nothing was opened. Use a new one."
         )
-    except InvalidBodyError as error:
-        return refuse(invalid(error.errors))
-    parties = [runtime.identities().party(identifier) for identifier in wanted.identifiers]
-    decided = _decide(parties)
-    if not decided.permit:
-        return _consent_missing(decided)
+        return refuse(problem("name-reused", 409, detail))
+    return _refused(outcome) if isinstance(outcome, DecisionRecord) else _opened(outcome)
+
+
+def _opened(opened: Opened) -> Answer:
+    session, record = opened.session, opened.record
     now = runtime.clock().now()
-    closes_at = closing_time(now, wanted.ttl, decided.valid_until)
-    try:
-        opened = runtime.carrier().open_session(
-            wanted.identifiers,
-            unique_name=wanted.unique_name,
-            ttl=int((closes_at - now).total_seconds()),
-            closes_at=closes_at,
-            mode=wanted.mode,
-        )
-    except CarrierError as error:
-        return _carrier_refuses(error)
-    session = Session(
-        sid=opened.sid,
-        service_sid=env.proxy_service_sid,
-        participants=tuple(
-            Participant(one.sid, party) for one, party in zip(opened.participants, parties, strict=True)
-        ),
-        mode=wanted.mode,
-        opened_at=now,
-        closes_at=closes_at,
-    )
-    return _write_down(session, opened, wanted)
+    body = {
+        "session": session.sid,
+        "status": _status(session),
+        "participants": [
+            {"party": party, "masked_number": one.masked_number}
+            for one, party in zip(opened.participants, session.parties, strict=True)
+        ],
+        "closes_at": moments.to_text(session.closes_at),
+        "scopes": list(session.scopes),
+    }
+    if record is None:
+        log.emit("session-repeated", session=session.sid, open=not session.is_over(now))
+        return answer(200, body)
+    return answer(201, {**body, "decision": record.id, "scopes": _scopes(record)})
 
 
-def _write_down(session: Session, opened: OpenedSession, wanted: SessionRequest) -> Answer:
-    written = False
-    try:
-        for _ in range(ATTEMPTS):
-            standings = runtime.ledger().standings(session.parties)
-            decided = decide(session.parties, standings, runtime.clock().now())
-            if not decided.permit:
-                return _consent_missing(decided)
-            try:
-                runtime.ledger().open_session(session, standings)
-            except ConsentChangedError:
-                continue
-            written = True
-            break
-        else:
-            return unavailable("The consents changed while the session was being opened; repeat the request.")
-    finally:
-        if not written:
-            _abandon(session)
-    log.decision(
-        "sessions",
-        permit=True,
-        reasons=[],
-        parties=session.parties,
-        record_ids=decided.record_ids,
-        session=session.sid,
-        ttl=wanted.ttl,
-    )
-    participants = [
-        {"party": party, "masked_number": one.masked_number}
-        for one, party in zip(opened.participants, session.parties, strict=True)
+def _scopes(record: DecisionRecord) -> list[dict[str, Any]]:
+    """Return what was decided about each scope that was wanted besides being connected."""
+    return [
+        {
+            "scope": one.scope,
+            "permit": one.decided.permit,
+            "missing": missing(one.decided.reasons),
+            "announcement": one.ruling.announcement,
+        }
+        for one in record.verdict.judgements[1:]
     ]
-    closes_at = moments.to_text(session.closes_at)
-    return answer(201, {"session": session.sid, "participants": participants, "closes_at": closes_at})
 
 
-def _decide(parties: Sequence[str]) -> Decision:
-    # A consent that runs out within the shortest session is no ground for one.
-    soon = runtime.clock().now() + timedelta(seconds=MIN_TTL)
-    return decide(parties, runtime.ledger().standings(parties), soon)
+def _renew(request: Request, session: Session) -> Answer:
+    """Let a session last longer. Raises InvalidBodyError."""
+    ttl = renewal_request(read_json(request.body), ttl_limit=runtime.environment().session.ttl)
+    outcome = renew_session(session, ttl)
+    if isinstance(outcome, DecisionRecord):
+        return _refused(outcome)
+    return answer(200, {"session": outcome.sid, "status": Status.OPEN, "closes_at": moments.to_text(outcome.closes_at)})
 
 
-def _abandon(session: Session) -> None:
-    try:
-        runtime.carrier().close_session(session.sid)
-    except CarrierError as error:
-        log.emit("session-orphaned", "ERROR", session=session.sid, status=error.status, code=error.code)
-
-
-def _consent_missing(decided: Decision) -> Answer:
-    log.decision(
-        "sessions",
-        permit=False,
-        reasons=log.reasons(decided),
-        parties=[reason.party for reason in decided.reasons],
-        record_ids=decided.record_ids,
-    )
-    missing = [{"party": one.party, "scope": one.scope, "state": one.state} for one in decided.reasons]
+def _refused(record: DecisionRecord) -> Answer:
+    reasons = missing(record.verdict.manage.reasons)
+    if record.refusal == "session-closed":
+        detail = "The session is closed, and what is closed is not renewed; open a new one."
+        return refuse(problem("session-closed", 409, detail, decision=record.id))
     detail = "Not every party consents to being connected; see missing."
-    return refuse(problem("consent-missing", 409, detail, missing=missing))
+    if record.refusal == "consent-lost":
+        detail = "A party took back the consent that the session rests on, and it is being closed; open a new one."
+    return refuse(problem("consent-missing", 409, detail, decision=record.id, missing=reasons))
 
 
 def _carrier_refuses(error: CarrierError) -> Answer:
-    log.emit("session-not-opened", "WARNING", status=error.status, code=error.code)
+    log.emit("carrier-refuses", "WARNING", operation=error.operation, status=error.status, code=error.code)
     if error.code in NO_NUMBER:
         detail = "The pool has no number for these people; add numbers, or close sessions of theirs."
         return refuse(problem("no-number-available", 503, detail, code=error.code))
     if error.unavailable:
         return unavailable("Twilio cannot be reached; repeat the request.")
-    detail = "Twilio refused the session; its code tells why."
+    detail = "Twilio refused; its code tells why."
     return refuse(problem("carrier-refused", 409, detail, code=error.code))
+
+
+def _unknown() -> Answer:
+    return refuse(problem("session-unknown", 404, "There is no session with this id, or its time has run out."))
+
+
+def _status(session: Session) -> Status:
+    return Status.CLOSED if session.is_over(runtime.clock().now()) else Status.OPEN
 
 
 def _show(session: Session) -> Answer:
     now = runtime.clock().now()
-    decided = judge(runtime.ledger(), session, now)
+    decided, revocation = judge(runtime.ledger(), session, now), session.revocation
     return answer(
         200,
         {
             "session": session.sid,
-            "status": Status.CLOSED if session.is_over(now) else Status.OPEN,
+            "unique_name": session.name,
+            "status": _status(session),
             "mode": session.mode,
             "participants": [{"party": party} for party in session.parties],
             "opened_at": moments.to_text(session.opened_at),
             "closes_at": moments.to_text(session.closes_at),
             "closed_at": None if session.closed_at is None else moments.to_text(session.closed_at),
             "closed_reason": session.closed_reason or ("expired" if session.is_over(now) else None),
-            "missing": [{"party": one.party, "scope": one.scope, "state": one.state} for one in decided.reasons],
+            "revoked": revocation
+            and {
+                "record": revocation.record_id,
+                "at": moments.to_text(revocation.at),
+                "code": revocation.reason,
+                "words": words(Scope.MANAGE, revocation.reason.rpartition("-")[2]),
+            },
+            "scopes": list(session.scopes),
+            "missing": missing(decided.reasons),
+            "decisions": runtime.ledger().decisions(session.intent),
         },
     )
+
+
+def _show_intent(wanted: str) -> Answer:
+    """Show what became of a request that opened no session: the decisions that refused it, or the failed attempt."""
+    if not is_intent_id(wanted):
+        return _unknown()
+    intent, decisions = runtime.ledger().intent(wanted), runtime.ledger().decisions(wanted)
+    if intent is None and not decisions:
+        return _unknown()
+    stage: str = "refused" if intent is None else intent.stage
+    if intent is not None and intent.stage is Stage.OPENING and not intent.is_under_way(runtime.clock().now()):
+        stage = Stage.ABANDONED
+    return answer(200, {"session": None, "status": stage, "decisions": decisions})
+
+
+def _show_decision(wanted: str) -> Answer:
+    parsed = parse_decision_id(wanted)
+    found: Mapping[str, Any] | None = runtime.ledger().decision(*parsed) if parsed else None
+    if found is None:
+        return refuse(problem("decision-unknown", 404, "There is no decision with this id, or its time has run out."))
+    return answer(200, found)
 
 
 def _close(session: Session) -> Answer:

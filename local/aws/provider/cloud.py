@@ -132,7 +132,8 @@ def gone(error: Exception) -> bool:
     """Tell whether AWS says that the object is not there: by its code; a mere 404 may be a call that moto lacks."""
     if not isinstance(error, ClientError):
         return False
-    return bool(_GONE.search(code(error))) or (code(error) == "404" and error.operation_name == "HeadBucket")
+    heads = {"HeadBucket", "HeadObject"}  # a HEAD has no body that could hold a code
+    return bool(_GONE.search(code(error))) or (code(error) == "404" and error.operation_name in heads)
 
 
 def told(error: Exception) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from local.twilio.paging import Record
-    from local.twilio.state import Account
+    from local.twilio.state import Account, Message
 
 ROUTES: Final = Routes("api")
 _ROOT: Final = f"/{API_VERSION}/Accounts"
@@ -183,6 +183,17 @@ def delete_media(exchange: Exchange, account_sid: str, sid: str, media_sid: str)
     message = messaging.fetch(_scope(exchange, account_sid), sid)
     message.media.remove(messaging.media(message, media_sid))
     return 204, None
+
+
+# Recordings ---------------------------------------------------------------------------------------------------
+
+
+@ROUTES.add("GET", f"{_ACCOUNT}/Recordings.json")
+def list_recordings(exchange: Exchange, account_sid: str) -> Answer:
+    """List recordings: none, since nothing is recorded here."""
+    _scope(exchange, account_sid)
+    nothing: list[Message] = []
+    return _page(exchange, "recordings", nothing, render.message)
 
 
 # Calls --------------------------------------------------------------------------------------------------------

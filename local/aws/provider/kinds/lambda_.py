@@ -267,3 +267,84 @@ class Permission(Kind):
         except ClientError as error:
             if code(error) != "ResourceNotFoundException":
                 raise
+
+
+class EventSourceMapping(Kind):
+    """What feeds a function from a stream or a queue."""
+
+    token, service, form = "aws:lambda/eventSourceMapping:EventSourceMapping", "lambda", "{uuid}"
+    creates, updates = "create_event_source_mapping", "update_event_source_mapping"
+    reads, deletes = "get_event_source_mapping", "delete_event_source_mapping"
+    renames = {
+        "uuid": "UUID",
+        "arn": "EventSourceMappingArn",
+        "destinationConfig.onFailure.destinationArn": "Destination",
+    }
+    replaces = frozenset({"eventSourceArn", "startingPosition", "startingPositionTimestamp"})
+    local = frozenset({"useResourceTimeoutForPropagation"})
+    volatile = frozenset({"functionArn", "lastModified", "state", "stateTransitionReason"})
+    instead = dict.fromkeys(
+        (
+            "amazonManagedKafkaEventSourceConfig",
+            "documentDbEventSourceConfig",
+            "kmsKeyArn",
+            "maximumBatchingWindowInSeconds",
+            "metricsConfig",
+            "parallelizationFactor",
+            "provisionedPollerConfig",
+            "queues",
+            "scalingConfig",
+            "selfManagedEventSource",
+            "selfManagedKafkaEventSourceConfig",
+            "sourceAccessConfigurations",
+            "topics",
+            "tumblingWindowInSeconds",
+        ),
+        "leave it out",
+    )
+    defaults = {
+        "bisectBatchOnFunctionError": False,
+        "destinationConfig": {"onFailure": {"destinationArn": ""}},
+        "enabled": True,
+        "filterCriteria": {"filters": []},
+        "functionResponseTypes": [],
+        "maximumRecordAgeInSeconds": -1,
+        "maximumRetryAttempts": -1,
+    }
+    needs = frozenset({"eventSourceArn"})
+    tagging = Tagging("tag_resource", "untag_resource", "list_tags", "Resource", "arn")
+
+    def faults(self, p: Properties) -> Iterator[CheckFailure]:
+        """Yield what Lambda refuses: a stream without a beginning, limits, options that only streams have."""
+        yield from within(p, "batchSize", 1, 10_000)
+        yield from within(p, "maximumRecordAgeInSeconds", -1, 604_800)
+        yield from within(p, "maximumRetryAttempts", -1, 10_000)
+        source = p.get("eventSourceArn")
+        if not isinstance(source, str):
+            return
+        if ":sqs:" not in source and not p.get("startingPosition"):
+            yield CheckFailure("startingPosition", "is required for a stream: TRIM_HORIZON or LATEST")
+        for name in ("bisectBatchOnFunctionError", "maximumRecordAgeInSeconds", "maximumRetryAttempts"):
+            if ":sqs:" in source and p.get(name) is not None:
+                yield CheckFailure(name, "is for streams only: the queue's redrive policy says it for a queue")
+
+    def look(self, c: Client, id_: str, was: Properties) -> Properties | None:
+        """Read the mapping; what is empty or AWS's default is as if it were not given."""
+        answer = c.call("get_event_source_mapping", UUID=id_)
+        found = self.state(answer)
+        # Whatever way the program names the function, AWS answers its ARN.
+        named = str(was.get("functionName") or "")
+        function = answer["FunctionArn"]
+        # An import takes the name of a function, and the ARN of an alias.
+        plain = function.partition(":function:")[2]
+        known = named or (plain if ":" not in plain else function)
+        found.update(
+            functionName=known if known in {function, plain} else function,
+            functionArn=function,
+            enabled=answer["State"] in {"Enabled", "Enabling", "Creating"},
+        )
+        for name in ("filterCriteria", "functionResponseTypes", "destinationConfig"):
+            value = found.get(name)
+            if value in ([], {}, self.defaults[name], {"onFailure": {}}):
+                found[name] = None
+        return found

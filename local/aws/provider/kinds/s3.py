@@ -327,3 +327,56 @@ class Logging(Setting):
         except ClientError as error:
             if not gone(error):
                 raise
+
+
+class Object(Kind):
+    """An object of the program's own, such as a document: replaced as a whole, with a new version each time."""
+
+    token, service, form = "aws:s3/bucketObjectv2:BucketObjectv2", "s3", "{bucket}/{key}"
+    creates = updates = "put_object"
+    replaces = frozenset({"bucket", "key"})
+    renames = {"kmsKeyId": "SSEKMSKeyId"}
+    own = frozenset({"content"})
+    local = frozenset({"forceDestroy"})
+    unread = frozenset({"content"})
+    needs = frozenset({"key", "content"})
+    instead = {
+        "contentBase64": "use content",
+        "etag": "leave it out",
+        "overrideProvider": "leave it out",
+        "source": "use content",
+        "sourceHash": "leave it out",
+    }
+    volatile = frozenset({"etag", "versionId"})
+
+    def make(self, c: Client, p: Properties) -> str:
+        """Write the object."""
+        c.call(self.creates, **self.arguments(self.creates, p), Body=p["content"].encode())
+        return self.form.format(**p)
+
+    def look(self, c: Client, id_: str, was: Properties) -> Properties | None:
+        """Read what S3 says of its newest version; a delete marker is none."""
+        keys = self.keys(id_, was)
+        answer = c.call("head_object", Bucket=keys["bucket"], Key=keys["key"])
+        return {
+            **self.state({name: value for name, value in answer.items() if name != "Metadata" or value}),
+            **keys,
+            "arn": f"arn:aws:s3:::{id_}",
+            "etag": answer["ETag"].strip('"'),
+            "storageClass": answer.get("StorageClass", "STANDARD"),
+            "versionId": answer.get("VersionId", ""),
+        }
+
+    def change(self, c: Client, id_: str, old: Properties, new: Properties, changed: Set[str]) -> None:
+        """Write a new version."""
+        self.make(c, new)
+
+    def remove(self, c: Client, id_: str, state: Properties) -> None:
+        """Delete every version, as the official plugin does; governance locks with `forceDestroy` only."""
+        keys = self.keys(id_, state)
+        bypass = {"BypassGovernanceRetention": True} if state.get("forceDestroy") else {}
+        for member in ("Versions", "DeleteMarkers"):
+            for item in c.pages("list_object_versions", member, Bucket=keys["bucket"], Prefix=keys["key"]):
+                if item["Key"] == keys["key"]:
+                    version = {"Key": item["Key"], "VersionId": item["VersionId"]}
+                    c.call("delete_object", Bucket=keys["bucket"], **version, **bypass)

@@ -1,0 +1,169 @@
+"""What is live at Twilio: the Proxy service, its pool, the account's recording default, and the oldest copies.
+
+Messages and recordings are the account's; only those to or from a number of the pool are this stack's. The numbers are
+compared here and never returned: a copy is named by its SID.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any, Final
+
+from parley.adapters.live import Deadline, Read
+from parley.adapters.twilio import API, PAGE_SIZE, PROXY, SESSIONS_PAGE_SIZE, TwilioCarrier
+from parley.core import moments
+from parley.core.verification import OLDEST, Oldest, cutoff
+from parley.ports import CarrierError
+
+VOICE: Final = "voice.twilio.com"
+RECORDING_DEFAULT: Final = "/v2/AccountDefaultConfiguration/Recording"
+
+SESSIONS_SAMPLED: Final = 20
+"""Of how many sessions, the oldest, the interactions are listed: Proxy has no list of all."""
+
+
+class Line:
+    """Makes the reads of a Proxy service and of what passed through it."""
+
+    def __init__(self, carrier: TwilioCarrier, now: datetime, deadline: Deadline) -> None:
+        self._carrier = carrier
+        self._now = now
+        self._deadline = deadline
+        self._lock = threading.Lock()
+        self._kept: tuple[str, dict[str, str], frozenset[str]] | None = None
+
+    def reads(self, resource: Mapping[str, Any]) -> Iterator[Read]:
+        """Yield the questions about one Proxy service, the resource's name being its SID."""
+        service, expected = resource["name"], resource["expected"]
+        path = f"/v1/Services/{service}"
+        settings = ("callbackUrl", "interceptCallbackUrl", "outOfSessionCallbackUrl", "defaultTtl", "chatInstanceSid")
+        yield Read("twilio", service, settings, partial(self._service, path))
+        yield Read("twilio", service, ("numbers",), lambda: {"numbers": self._owned(path)[1]})
+        yield Read("twilio", service, ("accountRecording",), self._recording_default)
+        days: Mapping[str, int] = expected[OLDEST]
+        for record_class, listing in (("call-recordings", self._recordings), ("messages", self._messages)):
+            if record_class in days:
+                ask = partial(listing, path, record_class, days[record_class])
+                yield Read("twilio", service, (record_class,), ask, (OLDEST,), long=True)
+        proxied = tuple(name for name in ("session-map", "interaction-log") if name in days)
+        if proxied:
+            ask = partial(self._proxied, path, days)
+            yield Read("twilio", service, proxied, ask, (OLDEST,), long=True)
+
+    def _service(self, path: str) -> dict[str, Any]:
+        found = self._carrier.read("fetch-service", PROXY, path)
+        return {
+            "callbackUrl": found.get("callback_url"),
+            "interceptCallbackUrl": found.get("intercept_callback_url"),
+            "outOfSessionCallbackUrl": found.get("out_of_session_callback_url"),
+            "defaultTtl": found.get("default_ttl"),
+            "chatInstanceSid": found.get("chat_instance_sid") or None,
+        }
+
+    def _owned(self, path: str) -> tuple[str, dict[str, str], frozenset[str]]:
+        """Return the account's SID, the pool by SID, and the pool's numbers, which no one else may see."""
+        with self._lock:
+            if self._kept is None:
+                account = str(self._carrier.read("fetch-service", PROXY, path)["account_sid"])
+                query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
+                pool = list(self._carrier.entries("list-pool", PROXY, f"{path}/PhoneNumbers", query, "phone_numbers"))
+                sids = {each["sid"]: "reserved" if each.get("is_reserved") else "in the pool" for each in pool}
+                self._kept = account, sids, frozenset(each["phone_number"] for each in pool)
+            return self._kept
+
+    def _recording_default(self) -> dict[str, str]:
+        """Say whether the account records every call by itself, whatever TwiML or consent says.
+
+        https://www.twilio.com/docs/voice/api/configurations: no default is a 404; what a disabled one looks like is
+        not documented, so any answer but `enabled: false` or `status: disabled` counts as on.
+        """
+        try:
+            found = self._carrier.read("fetch-recording-default", VOICE, RECORDING_DEFAULT)
+        except CarrierError as error:
+            if error.status != 404:
+                raise
+            return {"accountRecording": "off"}
+        disabled = found.get("enabled") is False or str(found.get("status", "")).lower() == "disabled"
+        return {"accountRecording": "off" if disabled else "on"}
+
+    def _messages(self, path: str, name: str, days: int) -> dict[str, Oldest]:
+        return {name: self._oldest_of(path, "Messages", "messages", "DateSent", days)}
+
+    def _recordings(self, path: str, name: str, days: int) -> dict[str, Oldest]:
+        return {name: self._oldest_of(path, "Recordings", "recordings", "DateCreated", days)}
+
+    def _oldest_of(self, path: str, kind: str, key: str, date: str, days: int) -> Oldest:
+        """Return the oldest of the account's messages or recordings that is over its time and belongs to the pool."""
+        account, _, numbers = self._owned(path)
+        limit = cutoff(days, self._now)
+        query = {f"{date}<": limit.date().isoformat(), "PageSize": str(PAGE_SIZE)}
+        root = f"/2010-04-01/Accounts/{account}"
+        oldest = Oldest(None)
+        for entry in self._carrier.entries(f"list-{key}", API, f"{root}/{kind}.json", query, key):
+            self._deadline.check()
+            made = _date(entry.get("date_sent") or entry.get("date_created"))
+            if made is not None and made < limit and self._is_ours(root, entry, numbers):
+                oldest = _older(oldest, made, entry["sid"])
+        return oldest
+
+    def _is_ours(self, root: str, entry: Mapping[str, Any], numbers: frozenset[str]) -> bool:
+        """Say whether a message or a recording's call went to or from a number of the pool; a deleted call did."""
+        if call := entry.get("call_sid"):
+            try:
+                entry = self._carrier.read("fetch-call", API, f"{root}/Calls/{call}.json")
+            except CarrierError as error:
+                if error.status != 404:
+                    raise
+                return True
+        return not numbers.isdisjoint({entry.get("to"), entry.get("from")})
+
+    def _proxied(self, path: str, days: Mapping[str, int]) -> dict[str, Oldest]:
+        """Return the oldest closed session that is over its time, and the oldest interaction of the oldest sessions."""
+        sessions: list[tuple[datetime, str]] = []
+        closed = Oldest(None)
+        query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
+        for entry in self._carrier.entries("list-sessions", PROXY, f"{path}/Sessions", query, "sessions"):
+            self._deadline.check()
+            sessions.append((moments.from_text(entry["date_created"]), entry["sid"]))
+            ended = entry.get("date_ended") if entry["status"] == "closed" else None
+            if ended and "session-map" in days:
+                closed = self._judged(closed, moments.from_text(ended), entry["sid"], days["session-map"])
+        found = {"session-map": closed}
+        if "interaction-log" in days:
+            found["interaction-log"] = self._interactions(path, sorted(sessions), days["interaction-log"])
+        return found
+
+    def _interactions(self, path: str, sessions: list[tuple[datetime, str]], days: int) -> Oldest:
+        oldest, limit = Oldest(None), cutoff(days, self._now)
+        old = [sid for made, sid in sessions if made < limit]
+        for sid in old[:SESSIONS_SAMPLED]:
+            self._deadline.check()
+            query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
+            entries = self._carrier.entries(
+                "list-interactions", PROXY, f"{path}/Sessions/{sid}/Interactions", query, "interactions"
+            )
+            for entry in entries:
+                oldest = self._judged(oldest, moments.from_text(entry["date_created"]), entry["sid"], days)
+        return oldest
+
+    def _judged(self, oldest: Oldest, made: datetime, sid: str, days: int) -> Oldest:
+        return _older(oldest, made, sid) if made < cutoff(days, self._now) else oldest
+
+
+def _older(oldest: Oldest, made: datetime, sid: str) -> Oldest:
+    """Count one more copy over its time, and keep the older of the two."""
+    if oldest.at is None or made < oldest.at:
+        return Oldest(made, oldest.over + 1, sid=sid)
+    return Oldest(oldest.at, oldest.over + 1, sid=oldest.sid)
+
+
+def _date(text: Any) -> datetime | None:
+    """Return the moment of a date in the old style of Twilio's API (RFC 2822), None where there is none."""
+    try:
+        return parsedate_to_datetime(str(text)) if text else None
+    except ValueError:
+        return None

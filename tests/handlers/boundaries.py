@@ -1,0 +1,121 @@
+"""What the tests of order share: something happens just before or after any call that a handler makes to the outside.
+
+The outside is DynamoDB and Twilio. A handler that is killed there dies as a Lambda function does that runs out of time:
+nothing of it runs any more, and whatever it asks for afterwards is not done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from parley import runtime
+from parley.adapters.twilio import TwilioCarrier
+
+from tests.handlers.world import World
+
+Happening = Callable[[], object]
+
+
+class KilledError(BaseException):
+    """The function ended here. No handler may catch it."""
+
+
+class Boundary:
+    """Lets `happen` take place once: before the call with a number, from 0, or after it.
+
+    `calls` are the names of the calls so far, `came` says that the moment came.
+    """
+
+    def __init__(self, number: int, *, after: bool, happen: Happening) -> None:
+        self._number, self._after, self._happen = number, after, happen
+        self._busy = self._dead = False
+        self.calls: list[str] = []
+        self.came = False
+
+    def around(self, name: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Carry out a call of the handler's, with what happens around it. What it causes itself is not counted."""
+        if self._dead:
+            raise KilledError
+        if self._busy:
+            return call(*arguments, **named)
+        number = len(self.calls)
+        self.calls.append(name)
+        if number == self._number and not self._after:
+            self._let_happen()
+        answer = call(*arguments, **named)
+        if number == self._number and self._after:
+            self._let_happen()
+        return answer
+
+    def _let_happen(self) -> None:
+        self.came = self._busy = True
+        try:
+            self._happen()
+        except KilledError:
+            self._dead = True
+            raise
+        finally:
+            self._busy = False
+
+
+class _Watched:
+    """A DynamoDB client whose calls pass a boundary."""
+
+    def __init__(self, client: Any, boundary: Boundary) -> None:
+        self._client, self._boundary = client, boundary
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        """Return the client's own operation, at the boundary."""
+        call = getattr(self._client, operation)
+        return lambda **arguments: self._boundary.around(operation, call, **arguments)
+
+
+@contextmanager
+def at(number: int, *, after: bool, happen: Happening) -> Iterator[Boundary]:
+    """Let something happen before or after one of the handler's calls to the outside."""
+    boundary = Boundary(number, after=after, happen=happen)
+    ledger: Any = runtime.ledger()
+    request = TwilioCarrier._request
+
+    def watched(carrier: TwilioCarrier, operation: str, *arguments: Any, **named: Any) -> Any:
+        return boundary.around(operation, request, carrier, operation, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "_client", _Watched(ledger._client, boundary))
+        patch.setattr(TwilioCarrier, "_request", watched)
+        yield boundary
+
+
+def kill() -> None:
+    """End the function."""
+    raise KilledError
+
+
+def count(act: Callable[[], object]) -> list[str]:
+    """Return the calls to the outside that something makes."""
+    with at(-1, after=False, happen=kill) as boundary:
+        act()
+    return boundary.calls
+
+
+def die_at(number: int, *, after: bool, act: Callable[[], object]) -> bool:
+    """Do something that is killed at a boundary; tell whether it came that far. What was made is forgotten."""
+    with at(number, after=after, happen=kill) as boundary, suppress(KilledError):
+        act()
+    runtime.reset()
+    return boundary.came
+
+
+def open_at_twilio(world: World) -> set[str]:
+    """Return the SIDs of sessions that would connect somebody at Twilio."""
+    sessions = world.emulator.carrier.state.sessions.values()
+    return {session.sid for session in sessions if session.status != "closed"}
+
+
+def open_in_ledger(world: World) -> set[str]:
+    """Return the SIDs of sessions that the ledger holds for open."""
+    rows = [row for row in world.rows("SESSION") if row["sk"]["S"] == "SESSION"]
+    return {row["pk"]["S"].removeprefix("SESSION#") for row in rows if row["status"]["S"] == "open"}
