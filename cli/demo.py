@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli import report
+from cli import report, report_forms, report_sources, verify
 from cli.errors import UserError
 from cli.home import STACK, CloudInfo
 from cli.phones import Answer, GateApi, Phones
 from cli.progress import resource_news
+from cli.requirements import requirements
 from cli.stack import LocalStack
 from local.engine.events import Step
 from local.engine.workspace import Workspace
@@ -93,7 +94,7 @@ class Story:
 
     def _drift(self, cloud: CloudInfo, workspace: Workspace) -> str:
         bucket = workspace.outputs()["contentBucket"]
-        s3 = report.clients(cloud.aws_environment())("s3")
+        s3 = verify.clients(cloud.aws_environment())["s3"]
         rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
         edited = next(rule for rule in rules if rule.get("Expiration", {}).get("Days"))
         declared = edited["Expiration"]["Days"]
@@ -111,29 +112,37 @@ class Story:
 
     def _report(self, cloud: CloudInfo, workspace: Workspace) -> tuple[Path, str]:
         outputs = workspace.outputs()
-        stores = report.LiveStores(report.clients(cloud.aws_environment()), list(outputs["functions"].values()))
-        made = report.build(STACK, outputs, stores)
-        wrong = [
-            (row.record_class, row.system, row.live.verdict, row.live.note)
-            for row in made.rows
-            if row.live.verdict != "live"
-        ]
-        expect(made.all_live, "every declared rule is live", wrong)
-        path = self.stack.home.path / "report.md"
-        path.write_text(report.to_markdown(made))
-        (self.stack.home.path / "report.json").write_text(report.to_json(made))
-        return path, f"{len(made.rows)} rules of {len({r.record_class for r in made.rows})} record classes, all live"
+        now = datetime.now(UTC)
+        declaration, origin = report_sources.from_outputs(STACK, outputs, now)
+        clients = verify.clients(cloud.aws_environment())
+        checks = verify.checks(declaration, clients, verify.carrier(declaration, clients, cloud), now)
+        made = report.build(
+            declaration,
+            origin,
+            checks,
+            requirements=requirements(),
+            exemptions=report_sources.exempted(now.date()),
+        )
+        wrong = [(found.system, found.property, found.declared, found.live, found.fix) for found in made.findings]
+        expect(made.all_true, "everything that was looked up is as declared", wrong)
+        path = self.stack.home.path / "report.html"
+        path.write_text(report_forms.to_html(made))
+        (self.stack.home.path / "report.md").write_text(report_forms.to_markdown(made))
+        (self.stack.home.path / "report.json").write_text(report_forms.to_json(made))
+        places = sum(len(each.places) for each in made.classes)
+        told = f"{len(checks)} properties live, all as declared; {len(made.classes)} record classes at {places} places"
+        return path, told
 
     def _nothing_left(self, cloud: CloudInfo) -> None:
-        client = report.clients(cloud.aws_environment())
+        clients = verify.clients(cloud.aws_environment())
         left = {
-            "buckets": client("s3").list_buckets()["Buckets"],
-            "tables": client("dynamodb").list_tables()["TableNames"],
-            "functions": client("lambda").list_functions()["Functions"],
-            "queues": client("sqs").list_queues().get("QueueUrls", []),
-            "APIs": client("apigatewayv2").get_apis()["Items"],
-            "secrets": client("secretsmanager").list_secrets()["SecretList"],
-            "log groups": client("logs").describe_log_groups()["logGroups"],
+            "buckets": clients["s3"].list_buckets()["Buckets"],
+            "tables": clients["dynamodb"].list_tables()["TableNames"],
+            "functions": clients["lambda"].list_functions()["Functions"],
+            "queues": clients["sqs"].list_queues().get("QueueUrls", []),
+            "APIs": clients["apigatewayv2"].get_apis()["Items"],
+            "secrets": clients["secretsmanager"].list_secrets()["SecretList"],
+            "log groups": clients["logs"].describe_log_groups()["logGroups"],
         }
         expect(not any(left.values()), "nothing is left after destroy", {k: len(v) for k, v in left.items() if v})
 

@@ -6,24 +6,27 @@ be read; 7 what runs is not what was declared; 130 interrupted.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from parley.core.verification import Check
 from rich.console import Console
 from rich.markup import escape
 
+from cli.consent import consent_app
 from cli.errors import CANNOT_TELL, DRIFT, INTERRUPTED, UserError
-from cli.home import PROJECT, STACK, Home, default_home
+from cli.home import PROJECT, STACK, CloudInfo, Home, default_home
 
 app = typer.Typer(
     name="parley",
@@ -34,6 +37,7 @@ app = typer.Typer(
 )
 local_app = typer.Typer(help="The one-machine cloud: everything on loopback, no account needed.", no_args_is_help=True)
 app.add_typer(local_app, name="local")
+app.add_typer(consent_app, name="consent")
 
 out = Console()
 err = Console(stderr=True)
@@ -43,6 +47,7 @@ class ReportFormat(StrEnum):
     """The forms of the report."""
 
     MD = "md"
+    HTML = "html"
     JSON = "json"
 
 
@@ -150,39 +155,83 @@ def demo(
         out.print("left up: `parley local status` shows it, `parley local down --destroy` removes it")
 
 
-@app.command(epilog="Example: parley report --format json --stack local")
+@app.command(epilog="Example: parley report --preview --stack dev --format html --out report.html")
 def report(
-    form: Annotated[ReportFormat, typer.Option("--format", help="Markdown for people, JSON for scripts.")] = (
-        ReportFormat.MD
-    ),
-    stack: Annotated[str, typer.Option(help="The stack to report on.")] = STACK,
+    form: Annotated[
+        ReportFormat, typer.Option("--format", help="Markdown, one HTML page to read and print, or JSON for scripts.")
+    ] = ReportFormat.MD,
+    write_to: Annotated[Path | None, typer.Option("--out", help="Write to this file instead of printing.")] = None,
+    stack: Annotated[
+        str | None, typer.Option(help=f"The stack to report on: {STACK} if none is named, or the exported one.")
+    ] = None,
     export: Annotated[
         Path | None, typer.Option(help="A file of `pulumi stack export`: no cloud is asked, nothing is live.")
     ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="What the stack file would declare: nothing is deployed or asked.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the running services.")] = False,
 ) -> None:
-    """Report every record class: purpose, declared days, where, the rule that enforces it, the key, live or not.
+    """Report what is kept: how long, why, where, by which rule, when it is gone for certain, and whether it is live.
 
-    Exits with 7 when a rule is not in force as declared, and with 2 when it could not be asked.
+    Exits with 7 when something is not as declared, and with 2 when it could not be asked.
     """
-    from cli import report as reports  # noqa: PLC0415 - boto3 is slow to import
+    # Only what a source needs is imported: a report of an export or a preview starts without a cloud's libraries.
+    from cli import report as reports  # noqa: PLC0415 - keeps `--help` quick
+    from cli import report_forms, report_sources  # noqa: PLC0415 - as above
+    from cli.requirements import requirements  # noqa: PLC0415 - as above
 
-    stores, environment = None, None
+    if export is not None and preview:
+        raise UserError("--export and --preview are two sources: give one of them", CANNOT_TELL)
+    now = dt.datetime.now(dt.UTC)
+    time_told = report_sources.moment(os.environ, now)
+    checks = None
     if export is not None:
-        outputs, offline = _exported_outputs(export), True
-    elif stack == STACK:
-        outputs, environment = _local_outputs()
+        declaration, origin = report_sources.from_export(export, time_told, stack)
+    elif preview:
+        from cli.planned import planned  # noqa: PLC0415 - pulumi is slow to import
+
+        declaration, origin = planned(stack or STACK, time_told)
     else:
-        outputs = _stack_outputs(stack)
-    if not offline:
-        stores = reports.LiveStores(reports.clients(environment), list(outputs.get("functions", {}).values()))
-    made = reports.build(stack, outputs, stores)
-    print(reports.to_json(made) if form is ReportFormat.JSON else reports.to_markdown(made))
-    verdicts = {row.live.verdict for row in made.rows} - {"live", "not asked"}
-    if verdicts & {"differs", "absent"}:
+        outputs, cloud = deployed(stack or STACK)
+        declaration, origin = report_sources.from_outputs(stack or STACK, outputs, time_told)
+        checks = None if offline else _checks(declaration, cloud, now)
+    exempted = report_sources.exempted(now.date())
+    made = reports.build(declaration, origin, checks, requirements=requirements(), exemptions=exempted)
+    text = {
+        ReportFormat.MD: report_forms.to_markdown,
+        ReportFormat.HTML: report_forms.to_html,
+        ReportFormat.JSON: report_forms.to_json,
+    }[form](made)
+    _print_or_write(text, write_to)
+    if made.differs:
         raise typer.Exit(DRIFT)
-    if verdicts:
+    if made.findings:
         raise typer.Exit(CANNOT_TELL)
+
+
+@app.command(epilog="Example: parley verify --json")
+def verify(
+    stack: Annotated[str, typer.Option(help="The stack to verify.")] = STACK,
+    as_json: JsonFlag = False,
+) -> None:
+    """Hold all that the stack declares against what is live on AWS and at Twilio; name each difference with its fix.
+
+    Exits with 0 when all of it is true, with 7 when something differs, and with 2 when something could not be read.
+    """
+    from cli import verify as verification  # noqa: PLC0415 - boto3 is slow to import
+
+    outputs, cloud = deployed(stack)
+    now, began = dt.datetime.now(dt.UTC), time.monotonic()
+    found = _checks(outputs.get("declaration") or {}, cloud, now)
+    if as_json:
+        print(verification.to_json(stack, found, now))
+    else:
+        for verdict, what, fix in verification.lines(found):
+            out.print(f"[red]{verdict}[/] {escape(what)}", highlight=False, soft_wrap=True)
+            out.print(f"    {escape(fix)}", highlight=False, soft_wrap=True)
+        out.print(verification.summary(found, time.monotonic() - began), highlight=False, soft_wrap=True)
+    raise typer.Exit(verification.exit_code(found))
 
 
 @app.command(epilog="Example: parley engine")
@@ -258,12 +307,24 @@ def _print_status(status: dict[str, Any]) -> None:
             out.print(f"{name:<20} {value}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _local_outputs() -> tuple[dict[str, Any], dict[str, str]]:
+def deployed(stack: str) -> tuple[dict[str, Any], CloudInfo | None]:
+    """Return the outputs of a stack and, for the local one, the cloud that it is on."""
+    if stack != STACK:
+        return _stack_outputs(stack), None
     home = Home(default_home())
     cloud = home.cloud()
     if cloud is None:
         raise UserError(f"no local cloud runs for {home.path}: start it with `parley local up`", CANNOT_TELL)
-    return home.outputs(), cloud.aws_environment()
+    return home.outputs(), cloud
+
+
+def _checks(declaration: Mapping[str, Any], cloud: CloudInfo | None, now: dt.datetime) -> list[Check]:
+    """Hold a declaration against what is live."""
+    from cli import verify as verification  # noqa: PLC0415 - boto3 is slow to import
+
+    with _working("reading what is live"):
+        made = verification.clients(cloud.aws_environment() if cloud else None)
+        return verification.checks(declaration, made, verification.carrier(declaration, made, cloud), now)
 
 
 def _stack_outputs(stack: str) -> dict[str, Any]:
@@ -276,17 +337,15 @@ def _stack_outputs(stack: str) -> dict[str, Any]:
     return outputs
 
 
-def _exported_outputs(path: Path) -> dict[str, Any]:
+def _print_or_write(text: str, path: Path | None) -> None:
+    if path is None:
+        print(text, end="")
+        return
     try:
-        resources = json.loads(path.read_text())["deployment"]["resources"]
-        outputs: dict[str, Any] = next(r["outputs"] for r in resources if r["type"] == "pulumi:pulumi:Stack")
+        path.write_text(text)
     except OSError as error:
-        raise UserError(f"--export {path}: {error.strerror}", CANNOT_TELL) from None
-    except (ValueError, KeyError, TypeError, StopIteration):
-        raise UserError(
-            f"--export {path}: not an exported stack; make one with `pulumi stack export --file {path}`", CANNOT_TELL
-        ) from None
-    return outputs
+        raise UserError(f"--out {path}: {error.strerror}") from None
+    err.print(f"written: {path}", highlight=False, soft_wrap=True)
 
 
 def _keep_reports(home: Home) -> dict[str, str]:

@@ -51,6 +51,27 @@ def _logging(console: Console) -> Callable[[News], None]:
     return show
 
 
+@contextmanager
+def file_news(console: Console, size: int, what: str) -> Iterator[Callable[[int, str], None]]:
+    """Yield a listener that is told how many of a file's `size` bytes are done, and what to say about it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+    if console.is_terminal:
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(what, total=max(size, 1), said="")
+            yield lambda done, said: progress.update(task, completed=done, said=said)
+        return
+    last = time.monotonic()
+
+    def show(done: int, said: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LOG_INTERVAL:
+            console.print(f"{what}: {100 * done // max(size, 1)}%, {said}", highlight=False)
+            last = now
+
+    yield show
+
+
 def resource_news(update: Callable[[str], None], what: str) -> Callable[[Step, bool], None]:
     """Return a listener for engine steps that says, through `update`, what is being done and how much is done."""
     done = 0

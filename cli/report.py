@@ -1,331 +1,471 @@
-"""The reviewer's report: what the stack declares about every record class, and whether it is live.
+"""The reviewer's report: what a stack declares about every record class, and whether it is live.
 
-The declaration is the stack output `declaration`, made by the program from the same objects that it deploys. The live
-side is read back from the services themselves (S3 lifecycle, DynamoDB TTL, CloudWatch Logs, SQS). A report made from an
-exported state alone (`--export`) needs no cloud login and says "not asked" where it could not look.
+Its one source is the declaration (`infra.declaration`), made by the program from the same objects that it deploys. The
+live side are the checks of a verification (`parley.core.verification`), or none: then nothing is claimed as live.
+`build` is pure: the same declaration, checks, time, requirements and exemptions give the same report, and each of its
+three forms (`cli.report_forms`) the same bytes.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from parley.core.verification import Check, Verdict, worst
 
-from cli.errors import CANNOT_TELL, UserError
+from cli import report_words as words
+from cli.requirements import Requirement
+from policy import exemptions as policy
 
-SECONDS_A_DAY = 86_400
-TRAFFIC_ALIAS = "live"  # what requests, queues and schedules run; $LATEST serves nobody
-BUCKET_PROPERTIES = frozenset({"prefix", "noncurrentDays", "versioning", "remnants"})
+FORM = 1
+"""The version of the declaration's form that this reads, equal to `infra.declaration.VERSION` (which needs pulumi)."""
 
-Verdict = Literal["live", "differs", "absent", "not asked", "cannot tell"]
+NOT_ASKED = "not asked"
+UNKNOWN = "unknown"
+
+
+class Source(StrEnum):
+    """Where a declaration was read from."""
+
+    DEPLOYED = "deployed"
+    EXPORT = "export"
+    PREVIEW = "preview"
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """What one service answered about one rule: `days` is None when no such rule is in force."""
+class Origin:
+    """Where and when the declaration was read, and of which commit of the kit it is.
 
-    verdict: Verdict
-    days: int | None = None
-    key: str | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """When the last copy of a class is gone at the latest: whole days after the record was made.
-
-    `terms` are those of the longest path (what, days), and `copy` names the copy it belongs to. `content_days` is the
-    bound of the record itself, which ends before its names and metadata do.
+    `time` is aware. `gaps` are config keys that still hold a placeholder.
     """
 
-    record_class: str
+    source: Source
+    time: dt.datetime
+    commit: str = UNKNOWN
+    gaps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Whole days, and the same in words where that helps ("about 3 months")."""
+
     days: int
-    content_days: int
-    copy: str
-    terms: tuple[tuple[str, int], ...]
-    hold: bool
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One store of one record class, declared and live. Days are whole days.
+class Limit:
+    """A least or greatest period, and the rule that it comes from."""
 
-    `bound_days` is the class's bound, or None for a stack that was deployed before there was one.
+    period: Period
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One summand: what takes the time, days at most, who says so. `assumed`: no service promises it."""
+
+    what: str
+    days: int
+    source: str
+    assumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One copy of a record as a sum of days. `content` False: what is left is a name or metadata."""
+
+    copy: str
+    days: int
+    content: bool
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place where a class lives. `verdict` is that of the checks there, or "not asked"."""
+
+    system: str
+    name: str
+    where: str
+    days: int
+    key: str | None
+    readers: tuple[str, ...]
+    other_readers: str
+    processor: str
+    enforced: bool
+    enforced_by: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordClass:
+    """What is declared about one record class.
+
+    `content` is the period until the record itself is gone for certain, `bound` that of its last name or metadata.
+    `release` is how long overdue copies stay once a legal hold is lifted. `paragraph` is the text for a privacy policy;
+    `open_at` are the processors where no rule deletes the copy.
     """
 
     record_class: str
+    title: str
+    what: str
     purposes: tuple[str, ...]
     basis: str
     why: str
-    declared_days: int
-    bound_days: int | None
+    sensitivity: str
+    capture: str
+    keep: Period
+    floors: tuple[Limit, ...]
+    ceilings: tuple[Limit, ...]
+    content: Period
+    release: Period
+    bound: Period
+    twilio_copy: Period | None
+    lock: str
+    hold: bool
+    places: tuple[Place, ...]
+    copies: tuple[Copy, ...]
+    open_at: tuple[str, ...]
+    paragraph: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """A finding of the policy pack that somebody answers for; `expired` at the report's time."""
+
+    check: str
+    resource: str
+    reason: str
+    owner: str
+    expires: str
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A check that is not true: declared, live, and the way out."""
+
     system: str
     name: str
-    rule: str
-    key: str | None
-    live: Live
+    property: str
+    record_class: str | None
+    declared: str
+    live: str
+    verdict: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much was looked up in the running services, and how much of it is as declared."""
+
+    properties: int
+    true_properties: int
+    places: int
+    true_places: int
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """Who is responsible, and the privacy policy that says so."""
+
+    name: str
+    contact: str
+    url: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegalReview:
+    """Who reviewed the use with counsel, and when (ISO date)."""
+
+    reviewer: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentCopy:
+    """A copy that the bound does not count, and how it is known that there is none."""
+
+    copy: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The rows of one stack, and the bound of each class, in the order of the schedule."""
+    """Everything that the three forms say; `live` is None where nothing was looked up."""
 
+    project: str
     stack: str
     environment: str
     masking: str
-    rows: tuple[Row, ...]
-    bounds: tuple[Bound, ...]
+    channels: tuple[str, ...]
+    sectors: tuple[str, ...]
+    controller: Controller
+    legal_review: LegalReview | None
+    commit: str
+    time: str
+    source: Source
+    gaps: tuple[str, ...]
+    live: Coverage | None
+    verdict: str
+    introduction: str
+    classes: tuple[RecordClass, ...]
+    absent_copies: tuple[AbsentCopy, ...]
+    requirements: tuple[Requirement, ...]
+    exemptions: tuple[Exemption, ...]
+    findings: tuple[Finding, ...]
 
     @property
-    def all_live(self) -> bool:
-        """True when every rule was looked up and is in force as declared."""
-        return bool(self.rows) and all(row.live.verdict == "live" for row in self.rows)
+    def differs(self) -> bool:
+        """Say whether something live is not as declared."""
+        return any(found.verdict in {Verdict.DIFFERS, Verdict.ABSENT} for found in self.findings)
+
+    @property
+    def all_true(self) -> bool:
+        """Say whether every place that a rule empties was looked up, and everything looked up is as declared."""
+        return self.live is not None and not self.findings
 
 
-class LiveStores:
-    """Looks a declared rule up in the running services.
+def build(
+    declaration: Mapping[str, Any],
+    origin: Origin,
+    checks: Sequence[Check] | None = None,
+    *,
+    requirements: Sequence[Requirement] = (),
+    exemptions: Iterable[policy.Exemption] = (),
+) -> Report:
+    """Make the report of a declaration of the form `FORM`.
 
-    `client` makes a boto3 client for a service name; `functions` are the deployed names of the functions whose
-    environment carries the TTL days that handlers write.
+    `checks` are those of a verification, None where nothing was asked. Numbers of an exported state may be floats.
     """
-
-    def __init__(self, client: Callable[[str], Any], functions: Sequence[str]) -> None:
-        self._client = client
-        self._functions = tuple(functions)
-        self._written_days: dict[str, set[int]] | None = None
-        self._ask: dict[str, Callable[[Mapping[str, Any], str], Live]] = {
-            "s3": self._s3,
-            "dynamodb": self._dynamodb,
-            "logs": self._logs,
-            "sqs": self._sqs,
-        }
-
-    def look_up(self, store: Mapping[str, Any], record_class: str) -> Live:
-        """Return what the service of `store` answers now; a failing service gives the verdict "cannot tell"."""
-        ask = self._ask.get(store["system"])
-        if ask is None:
-            return Live("not asked", note=f"no look-up for {store['system']}")
-        try:
-            return ask(store, record_class)
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "unknown")
-            gone = any(word in code for word in ("NoSuch", "NotFound", "NonExistent"))
-            return Live("absent" if gone else "cannot tell", note=code)
-        except BotoCoreError as error:
-            return Live("cannot tell", note=type(error).__name__)
-
-    def _s3(self, store: Mapping[str, Any], _: str) -> Live:
-        s3 = self._client("s3")
-        answered = s3.get_bucket_lifecycle_configuration(Bucket=store["name"])["Rules"]
-        rules = {rule["ID"]: rule for rule in answered if rule["Status"] == "Enabled"}
-        rule = rules.get(store["rule"])
-        if rule is None:
-            return Live("absent", note="no enabled lifecycle rule of that id")
-        defaults = s3.get_bucket_encryption(Bucket=store["name"])["ServerSideEncryptionConfiguration"]["Rules"][0]
-        default = defaults["ApplyServerSideEncryptionByDefault"]
-        key = default.get("KMSMasterKeyID") or ("aws:sse-s3" if default["SSEAlgorithm"] == "AES256" else None)
-        days = rule.get("Expiration", {}).get("Days")
-        if not store.keys() >= BUCKET_PROPERTIES:
-            held = _held_against(store, days, key)
-            unknown = "the stack was deployed before its declaration had the whole rule; deploy it again"
-            return Live("cannot tell", days, key, unknown) if held.verdict == "live" else held
-        versioning = s3.get_bucket_versioning(Bucket=store["name"]).get("Status", "off")
-        return _held_against(store, days, key, *_bucket_differences(store, rule, rules, versioning))
-
-    def _dynamodb(self, store: Mapping[str, Any], record_class: str) -> Live:
-        dynamodb = self._client("dynamodb")
-        ttl = dynamodb.describe_time_to_live(TableName=store["name"])["TimeToLiveDescription"]
-        if ttl.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING") or ttl.get("AttributeName") != store["rule"]:
-            return Live("absent", note="time to live is off or on another attribute")
-        days = self._days_written().get(record_class, set())
-        if len(days) != 1:
-            return Live("differs", note="functions disagree" if days else "no function writes this class")
-        table = dynamodb.describe_table(TableName=store["name"])["Table"]
-        return _held_against(store, days.pop(), table.get("SSEDescription", {}).get("KMSMasterKeyArn"))
-
-    def _days_written(self) -> dict[str, set[int]]:
-        """Days that the deployed functions add to the TTL attribute, by record class."""
-        if self._written_days is None:
-            found: dict[str, set[int]] = {}
-            for name in self._functions:
-                configuration = self._client("lambda").get_function_configuration(
-                    FunctionName=name, Qualifier=TRAFFIC_ALIAS
-                )
-                variables = configuration.get("Environment", {}).get("Variables", {})
-                for record_class, days in json.loads(variables.get("PARLEY_KEEP_DAYS", "{}")).items():
-                    found.setdefault(record_class, set()).add(days)
-            self._written_days = found
-        return {name: set(days) for name, days in self._written_days.items()}
-
-    def _logs(self, store: Mapping[str, Any], _: str) -> Live:
-        groups = self._client("logs").describe_log_groups(logGroupNamePrefix=store["name"])["logGroups"]
-        group = next((g for g in groups if g["logGroupName"] == store["name"]), None)
-        if group is None:
-            return Live("absent", note="no such log group")
-        return _held_against(store, group.get("retentionInDays"), group.get("kmsKeyId"))
-
-    def _sqs(self, store: Mapping[str, Any], _: str) -> Live:
-        attributes = self._client("sqs").get_queue_attributes(QueueUrl=store["name"], AttributeNames=["All"])
-        seconds = int(attributes["Attributes"]["MessageRetentionPeriod"])
-        days, rest = divmod(seconds, SECONDS_A_DAY)
-        key = attributes["Attributes"].get("KmsMasterKeyId")
-        return _held_against(store, days, key) if not rest else Live("differs", days, note=f"{seconds} s")
+    given = declaration["controller"]
+    controller = Controller(
+        given["name"], given["contact"], given["privacyPolicyUrl"], str(given["privacyPolicyVersion"])
+    )
+    review = declaration["legalReview"]
+    verdicts = _Verdicts(checks)
+    classes = tuple(_record_class(entry, verdicts) for entry in declaration["classes"])
+    processors = list(dict.fromkeys(place.processor for each in classes for place in each.places))
+    findings = tuple(_finding(check) for check in checks or () if check.verdict is not Verdict.TRUE)
+    findings += () if checks is None else _unchecked(classes, checks)
+    coverage = None if checks is None else _coverage(checks, classes)
+    channels = tuple(declaration["channels"])
+    return Report(
+        project=declaration["project"],
+        stack=declaration["stack"],
+        environment=declaration["environment"],
+        masking=declaration["masking"],
+        channels=channels,
+        sectors=tuple(declaration["sectors"]),
+        controller=controller,
+        legal_review=LegalReview(review["reviewer"], review["date"]) if review else None,
+        commit=origin.commit,
+        time=origin.time.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        source=origin.source,
+        gaps=origin.gaps,
+        live=coverage,
+        verdict=_verdict(origin.source, classes, coverage, findings),
+        introduction=words.introduction(
+            {
+                "name": controller.name,
+                "contact": controller.contact,
+                "url": controller.url,
+                "version": controller.version,
+            },
+            channels,
+            sorted(processors, reverse=True),
+            enforced=not any(each.open_at for each in classes),
+        ),
+        classes=classes,
+        absent_copies=tuple(AbsentCopy(each["copy"], each["why"]) for each in declaration["absentCopies"]),
+        requirements=tuple(requirements),
+        exemptions=tuple(_exemption(one, origin.time.date()) for one in exemptions),
+        findings=findings,
+    )
 
 
-def _held_against(store: Mapping[str, Any], days: int | None, key: str | None, *differences: str) -> Live:
-    """Compare what is live with what is declared: days and key must both be the declared ones, and nothing differ."""
-    if days is None:
-        return Live("absent", note="kept without limit")
-    notes = [f"{days} days live, {int(store['days'])} declared"] if days != store["days"] else []
-    if not _same_key(key, store.get("key")):
-        notes.append(f"key: {key or 'none'} live, {store.get('key') or 'none'} declared")
-    notes += differences
-    return Live("differs" if notes else "live", days, key, "; ".join(notes))
+class _Verdicts:
+    """The checks by the resource that they are about."""
+
+    def __init__(self, checks: Sequence[Check] | None) -> None:
+        self._asked = checks is not None
+        self._checks: dict[tuple[str, str], list[Check]] = {}
+        for check in checks or ():
+            self._checks.setdefault((check.system, check.name), []).append(check)
+
+    def of(self, store: Mapping[str, Any], record_class: str) -> str:
+        """Return the verdict of one place of one class.
+
+        Where no rule deletes the class, what else is declared of the resource says nothing about it.
+        """
+        found = self._checks.get((store["system"], store["name"]), [])
+        general = {None} if store["enforced"] else set()
+        concerned = [check for check in found if check.record_class in {record_class} | general]
+        if not self._asked or (not concerned and not store["enforced"]):
+            return NOT_ASKED
+        return str(worst(concerned))
 
 
-def _bucket_differences(
-    store: Mapping[str, Any], rule: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]], versioning: str
-) -> list[str]:
-    """Name each property without which the days of `rule` do not empty a bucket, and whose live value is another."""
-    noncurrent = rule.get("NoncurrentVersionExpiration", {})
-    held = [
-        ("prefix", _reach(rule), store["prefix"]),
-        ("noncurrent days", noncurrent.get("NoncurrentDays"), store["noncurrentDays"]),
-        ("noncurrent versions spared", noncurrent.get("NewerNoncurrentVersions", 0), 0),
-        ("versioning", versioning, store["versioning"]),
-    ]
-    declared = store["remnants"]
-    remnants = rules.get(declared["rule"])
-    if remnants is None:
-        held.append((f"rule {declared['rule']}", "absent or disabled", "Enabled"))
-    else:
-        markers = remnants.get("Expiration", {}).get("ExpiredObjectDeleteMarker", False)
-        abort = remnants.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation")
-        held += [
-            (f"prefix of {declared['rule']}", _reach(remnants), declared["prefix"]),
-            ("delete markers removed", markers, declared["deleteMarkers"]),
-            ("days until uploads are aborted", abort, declared["abortDays"]),
-        ]
-    return [
-        f"{name}: {_shown(live)} live, {_shown(declared)} declared" for name, live, declared in held if live != declared
-    ]
+def _record_class(entry: Mapping[str, Any], verdicts: _Verdicts) -> RecordClass:
+    name, keep_days = entry["class"], int(entry["keepDays"])
+    places = tuple(_place(store, verdicts.of(store, name)) for store in entry["stores"])
+    open_at = tuple(dict.fromkeys(place.processor for place in places if not place.enforced))
+    copies = tuple(_copy(path) for path in entry["bound"]["paths"])
+    floors, ceilings = _limits(entry["floors"]), _limits(entry["ceilings"])
+    # What no rule deletes has no end that could be told; the declared bound supposes that somebody deletes it.
+    ending = [copy for copy in copies if not any(copy.copy.startswith(processor) for processor in open_at)]
+    twilio_days = entry["twilioCopyDays"]
+    return RecordClass(
+        record_class=name,
+        title=words.title_of(name),
+        what=words.what(name),
+        purposes=tuple(entry["purposes"]),
+        basis=entry["basis"],
+        why=entry["why"],
+        sensitivity=entry["sensitivity"],
+        capture=entry["capture"],
+        keep=_period(keep_days),
+        floors=floors,
+        ceilings=ceilings,
+        content=_period(entry["bound"]["contentDays"]),
+        release=_period(entry["bound"]["releaseDays"]),
+        bound=_period(entry["bound"]["days"]),
+        twilio_copy=None if twilio_days is None else _period(twilio_days),
+        lock=entry["lock"],
+        hold=bool(entry["hold"]),
+        places=places,
+        copies=copies,
+        open_at=open_at,
+        paragraph=words.paragraph(
+            name,
+            purposes=entry["purposes"],
+            basis=entry["basis"],
+            why=entry["why"],
+            keep_days=keep_days,
+            floors=[(limit.period.days, limit.rule) for limit in floors],
+            ceilings=[(limit.period.days, limit.rule) for limit in ceilings],
+            copies=list(dict.fromkeys((place.processor, place.days, place.enforced) for place in places)),
+            gone=(
+                max((copy.days for copy in ending if copy.content), default=keep_days),
+                max((copy.days for copy in ending), default=keep_days),
+            ),
+            lock=entry["lock"],
+            hold=bool(entry["hold"]),
+        ),
+    )
 
 
-def _reach(rule: Mapping[str, Any]) -> str:
-    """Return the prefix that a rule is for; a filter with any other condition is returned whole, as JSON."""
-    conditions: Mapping[str, Any] = rule.get("Filter", {})
-    if conditions.keys() <= {"Prefix"}:
-        return str(conditions.get("Prefix", rule.get("Prefix", "")))
-    return json.dumps(conditions, sort_keys=True)
+def _place(store: Mapping[str, Any], verdict: str) -> Place:
+    system, rule, enforced = store["system"], store["rule"], bool(store["enforced"])
+    return Place(
+        system=system,
+        name=store["name"],
+        where=words.SYSTEMS.get(system, system),
+        days=int(store["days"]),
+        key=store["key"],
+        readers=tuple(store["readers"]),
+        other_readers=words.other_readers(store["processor"]),
+        processor=store["processor"],
+        enforced=enforced,
+        enforced_by=words.enforced_by(system, rule, enforced=enforced),
+        verdict=verdict,
+    )
+
+
+def _copy(path: Mapping[str, Any]) -> Copy:
+    terms = tuple(
+        Term(term["what"], int(term["days"]), term["source"], "(assumed)" in term["what"]) for term in path["terms"]
+    )
+    return Copy(path["copy"], int(path["days"]), bool(path["content"]), terms)
+
+
+def _limits(limits: Iterable[Mapping[str, Any]]) -> tuple[Limit, ...]:
+    return tuple(Limit(_period(limit["days"]), limit["rule"]) for limit in limits)
+
+
+def _period(days: float) -> Period:
+    return Period(int(days), words.in_words(int(days)))
+
+
+def _finding(check: Check) -> Finding:
+    return Finding(
+        system=check.system,
+        name=check.name,
+        property=check.property,
+        record_class=check.record_class,
+        declared=_shown(check.declared),
+        live=_shown(check.live),
+        verdict=str(check.verdict),
+        fix=check.fix,
+    )
+
+
+def _unchecked(classes: Sequence[RecordClass], checks: Sequence[Check]) -> tuple[Finding, ...]:
+    """Return one finding for each place that a rule empties and that no check was about."""
+    checked = {(check.system, check.name, check.record_class) for check in checks}
+    return tuple(
+        Finding(
+            system=place.system,
+            name=place.name,
+            property=place.enforced_by,
+            record_class=each.record_class,
+            declared=words.period(place.days),
+            live="not read",
+            verdict=str(Verdict.CANNOT_TELL),
+            fix="no check was about this place: run `parley verify` of the same commit as the deployed stack",
+        )
+        for each in classes
+        for place in each.places
+        if place.enforced and checked.isdisjoint((place.system, place.name, one) for one in (None, each.record_class))
+    )
 
 
 def _shown(value: object) -> str:
-    """Return a property's value as a note has it; numbers of an exported state may be floats."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return str(int(value))
-    return "none" if value is None or value == "" else str(value)
+    """Return a value as one line: text as it is, everything else as JSON with sorted keys."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
-def _same_key(live: str | None, declared: str | None) -> bool:
-    """Key ids and key ARNs name the same key when their last part is the same."""
-    return (live or "").rpartition("/")[2] == (declared or "").rpartition("/")[2]
+def _exemption(one: policy.Exemption, today: dt.date) -> Exemption:
+    """Return an exemption; it is in force up to and including its last day."""
+    return Exemption(one.check, one.resource, one.reason, one.owner, one.expires.isoformat(), today > one.expires)
 
 
-def build(stack: str, outputs: Mapping[str, Any], stores: LiveStores | None) -> Report:
-    """Make the report of a stack from its outputs; without `stores` nothing live is asked.
-
-    Raises UserError when the stack has no declaration, that is when it was never deployed.
-    """
-    declaration = outputs.get("declaration")
-    if not declaration:
-        raise UserError(
-            f"stack '{stack}' has no output 'declaration': it was not deployed yet; deploy it first "
-            "(`parley local up`, or `make up STACK=…`)",
-            CANNOT_TELL,
-        )
-    bounds = {entry["class"]: _bound(entry) for entry in declaration if "bound" in entry}
-    rows = [
-        Row(
-            record_class=entry["class"],
-            purposes=tuple(entry["purposes"]),
-            basis=entry["basis"],
-            why=entry.get("why") or "",
-            declared_days=int(entry["keepDays"]),
-            bound_days=bounds[entry["class"]].days if entry["class"] in bounds else None,
-            system=store["system"],
-            name=store["name"],
-            rule=store["rule"],
-            key=store.get("key"),
-            live=stores.look_up(store, entry["class"]) if stores else Live("not asked"),
-        )
-        for entry in declaration
-        for store in entry["stores"]
-    ]
-    return Report(
-        stack,
-        str(outputs.get("environment", "")),
-        str(outputs.get("masking", "")),
-        tuple(rows),
-        tuple(bounds.values()),
+def _coverage(checks: Sequence[Check], classes: Sequence[RecordClass]) -> Coverage:
+    """Count; one place that holds several classes counts once for each."""
+    verdicts = [place.verdict for each in classes for place in each.places]
+    return Coverage(
+        properties=len(checks),
+        true_properties=sum(check.verdict is Verdict.TRUE for check in checks),
+        places=len(verdicts),
+        true_places=verdicts.count(Verdict.TRUE),
     )
 
 
-def _bound(entry: Mapping[str, Any]) -> Bound:
-    """Return the bound of a declared class with its longest path; numbers of an exported state may be floats."""
-    bound = entry["bound"]
-    longest = max(bound["paths"], key=lambda path: path["days"])
-    return Bound(
-        record_class=entry["class"],
-        days=int(bound["days"]),
-        content_days=int(max(path["days"] for path in bound["paths"] if path["content"])),
-        copy=longest["copy"],
-        terms=tuple((term["what"], int(term["days"])) for term in longest["terms"]),
-        hold=bool(entry["hold"]),
-    )
-
-
-def to_json(report: Report) -> str:
-    """Return the report as JSON text with sorted keys."""
-    return json.dumps({**asdict(report), "all_live": report.all_live}, indent=2, sort_keys=True)
-
-
-def to_markdown(report: Report) -> str:
-    """Return the report as Markdown text."""
-    environment = Environment(
-        loader=PackageLoader("cli"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - Markdown, not HTML
-    )
-    environment.filters["cell"] = lambda value: str(value).replace("|", "\\|").replace("\n", " ")
-    return environment.get_template("report.md.j2").render(report=report)
-
-
-def clients(environment: Mapping[str, str] | None) -> Callable[[str], Any]:
-    """Return a maker of boto3 clients: for the local cloud's `environment`, else for the ambient credentials."""
-    if environment is None:
-        session: Any = boto3.Session()  # the stubs know no service by a computed name
-        endpoint = None
-    else:
-        endpoint = environment["AWS_ENDPOINT_URL"]
-        session = boto3.Session(
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=environment["AWS_REGION"],
-        )
-    made: dict[str, Any] = {}
-
-    def client(service: str) -> Any:
-        if service not in made:
-            made[service] = session.client(service, endpoint_url=endpoint)
-        return made[service]
-
-    return client
+def _verdict(
+    source: Source, classes: Sequence[RecordClass], coverage: Coverage | None, findings: Sequence[Finding]
+) -> str:
+    """Return the report in one sentence."""
+    open_at = [each for each in classes if each.open_at]
+    rest = ""
+    if open_at:
+        where = words.listed(dict.fromkeys(processor for each in open_at for processor in each.open_at))
+        rest = f"; at {where} no rule deletes the copies of {len(open_at)} of {len(classes)} classes yet"
+    if coverage is None:
+        previewed = "This is what the stack file would declare; nothing was deployed and no service was asked"
+        declared = "This is what is declared; no running service was asked whether it holds"
+        return f"{previewed if source is Source.PREVIEW else declared}{rest}."
+    if not findings:
+        return f"All {coverage.properties} properties that were read from the running services are as declared{rest}."
+    wrong = sum(found.verdict in {Verdict.DIFFERS, Verdict.ABSENT} for found in findings)
+    unread = len(findings) - wrong
+    said = [f"{wrong} {'is' if wrong == 1 else 'are'} not as declared"] if wrong else []
+    said += [f"{unread} could not be read"] if unread else []
+    return f"Of the properties that were asked for, {' and '.join(said)}: see the findings{rest}."

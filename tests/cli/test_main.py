@@ -41,31 +41,6 @@ class TestReport:
         code, _, said = run(monkeypatch, capsys, "report")
         assert (code, "parley local up" in said, "Traceback" in said) == (CANNOT_TELL, True, False)
 
-    def test_export_that_is_none(
-        self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """A file that is no exported stack, or is not there, is named with the command that makes one."""
-        odd = tmp_path / "odd.json"
-        odd.write_text("[]")
-        code, _, said = run(monkeypatch, capsys, "report", "--export", str(odd))
-        assert (code, "pulumi stack export" in said) == (CANNOT_TELL, True)
-        code, _, said = run(monkeypatch, capsys, "report", "--export", str(tmp_path / "none.json"))
-        assert (code, "No such file" in said) == (CANNOT_TELL, True)
-
-    def test_export_needs_no_cloud(
-        self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """From an exported state the report shows what is declared and claims nothing as live."""
-        store = {"system": "s3", "name": "b", "rule": "messages", "days": 30, "key": None}
-        entry = {"class": "messages", "purposes": ["x"], "basis": "consent", "why": "", "keepDays": 30}
-        outputs = {"environment": "prod", "masking": "proxy", "declaration": [{**entry, "stores": [store]}]}
-        resources = [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]
-        file = tmp_path / "export.json"
-        file.write_text(json.dumps({"deployment": {"resources": resources}}))
-        code, printed, _ = run(monkeypatch, capsys, "report", "--format", "json", "--export", str(file))
-        made = json.loads(printed)
-        assert (code, made["all_live"], made["rows"][0]["live"]["verdict"]) == (0, False, "not asked")
-
 
 class TestHome:
     """The folder of a local stack."""

@@ -1,353 +1,391 @@
-"""The reviewer's report: declared against live, and what it says when it cannot look."""
+"""The reviewer's report: what it says of a declaration, held against checks, the same in every form."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from collections.abc import Callable, Iterator
+import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError
-from moto import mock_aws
+from parley.core.verification import Check, Verdict
 
-from cli import report
-from cli.errors import CANNOT_TELL, UserError
-from infra.gate import LIVE
+from cli import report, report_forms, report_plot, report_words
+from cli.requirements import requirements
+from infra import declaration as infra_declaration
+from tests.cli import declarations
+from tests.cli.declarations import BUCKET, EDITED, SERVICE, TIME, declaration, entry, store, twilio
 
-KEY = "arn:aws:kms:us-east-1:123456789012:key/0f0f0f0f-0000-4000-8000-000000000001"
-BUCKET, TABLE, GROUP = "content", "ledger", "/aws/lambda/intercept"
-
-
-def entry(name: str, store: dict[str, Any], days: int = 30) -> dict[str, Any]:
-    """Make one entry of a declaration."""
-    return {
-        "class": name,
-        "purposes": ["safety"],
-        "basis": "consent",
-        "why": "dispute window",
-        "keepDays": days,
-        "twilioCopyDays": 0,
-        "lock": "none",
-        "hold": True,
-        "stores": [{"days": days, "key": KEY, **store}],
-        "bound": {
-            "days": days + 50.0,
-            "paths": [
-                {
-                    "copy": "version",
-                    "days": days + 2.0,
-                    "content": True,
-                    "terms": [{"what": "all", "days": days + 2.0}],
-                },
-                {
-                    "copy": "log line",
-                    "days": days + 50.0,
-                    "content": False,
-                    "terms": [{"what": "expires", "days": float(days)}, {"what": "S3 acts late", "days": 50.0}],
-                },
-            ],
-        },
-    }
+GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
-    """Give clients of an account that holds a bucket, a table, a log group, a queue and a function as declared."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket=BUCKET)
-        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        sse = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
-        s3.put_bucket_encryption(
-            Bucket=BUCKET,
-            ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": sse}]},
-        )
-        put_rules(s3)
-        dynamodb = boto3.client("dynamodb")
-        dynamodb.create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY},
-        )
-        dynamodb.update_time_to_live(
-            TableName=TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
-        )
-        logs = boto3.client("logs")
-        logs.create_log_group(logGroupName=GROUP, kmsKeyId=KEY)
-        logs.put_retention_policy(logGroupName=GROUP, retentionInDays=30)
-        make: Any = boto3.client  # the stubs know no service by a computed name
-        yield make
+def built(*classes: dict[str, Any], checks: list[Check] | None = None, **change: Any) -> report.Report:
+    """Build the report of a deployed stack with these classes."""
+    return report.build(declaration(*classes, **change), report.Origin(report.Source.DEPLOYED, TIME), checks)
 
 
-def put_rules(s3: Any, *, remnants: dict[str, Any] | None = None, **change: Any) -> None:
-    """Write the two lifecycle rules of the bucket as declared, each with its changes; None takes a property away."""
-    own = {
-        "ID": "call-recordings",
-        "Status": "Enabled",
-        "Filter": {"Prefix": "call-recordings/"},
-        "Expiration": {"Days": 30},
-        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
-    }
-    rest = {
-        "ID": "remnants",
-        "Status": "Enabled",
-        "Filter": {},
-        "Expiration": {"ExpiredObjectDeleteMarker": True},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-    }
-    rules = [
-        {name: value for name, value in rule.items() if value is not None}
-        for rule in (own | change, rest | (remnants or {}))
-    ]
-    s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": rules})
+def one(*stores: dict[str, Any], **change: Any) -> report.RecordClass:
+    """Return the one class of a stack that keeps call recordings for thirty days."""
+    (found,) = built(entry("call-recordings", 30, *stores, **change)).classes
+    return found
 
 
-class WrittenDays:
-    """A Lambda client whose functions carry these TTL days."""
-
-    def __init__(self, *days: dict[str, int]) -> None:
-        self.days = list(days)
-
-    def get_function_configuration(self, *, FunctionName: str, Qualifier: str) -> dict[str, Any]:  # noqa: N803 - boto3's
-        """Answer with the environment of the function of that number, as the alias that takes traffic has it."""
-        assert Qualifier == LIVE
-        return {"Environment": {"Variables": {"PARLEY_KEEP_DAYS": json.dumps(self.days[int(FunctionName)])}}}
+RULE = store("s3", BUCKET, "call-recordings", 30)
 
 
-S3_STORE = {
-    "system": "s3",
-    "name": BUCKET,
-    "rule": "call-recordings",
-    "prefix": "call-recordings/",
-    "noncurrentDays": 1,
-    "versioning": "Enabled",
-    "remnants": {"rule": "remnants", "prefix": "", "deleteMarkers": True, "abortDays": 1},
-}
-TABLE_STORE = {"system": "dynamodb", "name": TABLE, "rule": "expires_at"}
+class TestForm:
+    """The contract with the declaration, and that equal input gives equal bytes."""
 
-
-def look(client: Callable[[str], Any], store: dict[str, Any], days: float = 30, **change: Any) -> report.Live:
-    """Look one store up."""
-    return report.LiveStores(client, []).look_up({"days": days, "key": KEY, **store, **change}, "call-recordings")
-
-
-class TestLiveStores:
-    """What the running services answer."""
-
-    def test_lifecycle_rule_as_declared_is_live(self, client: Callable[[str], Any]) -> None:
-        """A rule of the declared id, days and key is live, with the days that S3 answered."""
-        assert look(client, S3_STORE) == report.Live("live", 30, KEY)
-
-    def test_edited_days_differ(self, client: Callable[[str], Any]) -> None:
-        """A rule with other days is a finding that names both numbers."""
-        put_rules(client("s3"), Expiration={"Days": 3650})
-        live = look(client, S3_STORE)
-        assert (live.verdict, live.days, live.note) == ("differs", 3650, "3650 days live, 30 declared")
-
-    def test_disabled_rule_is_absent(self, client: Callable[[str], Any]) -> None:
-        """A rule that is there but disabled enforces nothing."""
-        put_rules(client("s3"), Status="Disabled")
-        assert look(client, S3_STORE).verdict == "absent"
-
-    def test_missing_bucket_is_absent(self, client: Callable[[str], Any]) -> None:
-        """A bucket that is gone is a finding, not a failure of the report."""
-        live = look(client, S3_STORE, name="no-such-bucket")
-        assert (live.verdict, live.note) == ("absent", "NoSuchBucket")
-
-    def test_other_key_differs(self, client: Callable[[str], Any]) -> None:
-        """The right days under the wrong key are a finding that names both keys."""
-        other = KEY[:-1] + "2"
-        live = look(client, S3_STORE, key=other)
-        assert (live.verdict, live.note) == ("differs", f"key: {KEY} live, {other} declared")
+    def test_reads_the_form_that_is_declared(self) -> None:
+        """The report reads the version of the declaration that the program makes."""
+        assert report.FORM == infra_declaration.VERSION
 
     @pytest.mark.parametrize(
-        ("change", "note"),
+        ("name", "form"),
         [
-            ({"Filter": {"Prefix": "nowhere/"}}, "prefix: nowhere/ live, call-recordings/ declared"),
-            (
-                {"Filter": {"Tag": {"Key": "k", "Value": "v"}}},
-                'prefix: {"Tag": {"Key": "k", "Value": "v"}} live, call-recordings/ declared',
-            ),
-            ({"NoncurrentVersionExpiration": None}, "noncurrent days: none live, 1 declared"),
-            ({"NoncurrentVersionExpiration": {"NoncurrentDays": 3650}}, "noncurrent days: 3650 live, 1 declared"),
+            ("report.md", report_forms.to_markdown),
+            ("report.html", report_forms.to_html),
+            ("report.json", report_forms.to_json),
         ],
     )
-    def test_edited_rule_differs(self, client: Callable[[str], Any], change: dict[str, Any], note: str) -> None:
-        """A rule that keeps its id and its days, but no longer empties the bucket, is a finding by name."""
-        put_rules(client("s3"), **change)
-        assert look(client, S3_STORE) == report.Live("differs", 30, KEY, note)
+    def test_is_the_golden_file(self, name: str, form: Any) -> None:
+        """Each form of a fixed declaration is the committed file; `python -m tests.cli.golden` rewrites all three."""
+        assert form(declarations.golden()) == (GOLDEN / name).read_text()
 
-    def test_spared_versions_differ(self, client: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
-        """A rule that always keeps some newest noncurrent versions never empties the bucket."""
-        s3 = client("s3")
-        answer = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)
-        # Moto does not carry this property.
-        answer["Rules"][0]["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"] = 5
-        monkeypatch.setattr(s3, "get_bucket_lifecycle_configuration", lambda **_: answer)
-        live = look(lambda _: s3, S3_STORE)
-        assert (live.verdict, live.note) == ("differs", "noncurrent versions spared: 5 live, 0 declared")
+    def test_numbers_of_an_export_are_whole(self) -> None:
+        """A declaration from an exported state, whose numbers may be floats, gives the same report."""
+        floats = json.loads(json.dumps(declaration()), parse_int=float)
+        origin = report.Origin(report.Source.EXPORT, TIME)
+        assert report.build(floats, origin) == report.build(declaration(), origin)
 
-    @pytest.mark.parametrize(
-        ("change", "note"),
-        [
-            ({"ID": "renamed"}, "rule remnants: absent or disabled live, Enabled declared"),
-            ({"Status": "Disabled"}, "rule remnants: absent or disabled live, Enabled declared"),
-            ({"Filter": {"Prefix": "nowhere/"}}, "prefix of remnants: nowhere/ live, none declared"),
-            ({"Expiration": None}, "delete markers removed: no live, yes declared"),
-            ({"AbortIncompleteMultipartUpload": None}, "days until uploads are aborted: none live, 1 declared"),
-            (
-                {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 365}},
-                "days until uploads are aborted: 365 live, 1 declared",
-            ),
-        ],
-    )
-    def test_edited_remnants_differ(self, client: Callable[[str], Any], change: dict[str, Any], note: str) -> None:
-        """Delete markers and abandoned uploads that nothing removes any more are a finding for every class there."""
-        put_rules(client("s3"), remnants=change)
-        assert look(client, S3_STORE) == report.Live("differs", 30, KEY, note)
-
-    def test_suspended_versioning_differs(self, client: Callable[[str], Any]) -> None:
-        """A bucket that makes no versions any more is not the declared one."""
-        client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
-        assert look(client, S3_STORE).note == "versioning: Suspended live, Enabled declared"
-        assert look(client, S3_STORE).verdict == "differs"
-
-    def test_every_difference_is_named(self, client: Callable[[str], Any]) -> None:
-        """One finding does not hide another; a declaration from an export, whose numbers are floats, reads the same."""
-        assert look(client, S3_STORE, days=30.0, noncurrentDays=1.0).verdict == "live"
-        put_rules(client("s3"), Expiration={"Days": 31}, NoncurrentVersionExpiration={"NoncurrentDays": 2})
-        live = look(client, S3_STORE, days=30.0, noncurrentDays=1.0)
-        assert live.note == "31 days live, 30 declared; noncurrent days: 2 live, 1 declared"
-
-    @pytest.mark.parametrize("missing", sorted(report.BUCKET_PROPERTIES))
-    def test_older_declaration_cannot_tell(self, client: Callable[[str], Any], missing: str) -> None:
-        """A stack whose declaration lacks a part of the rule is never live, and what it does declare is still held."""
-        older = {key: value for key, value in S3_STORE.items() if key != missing}
-        live = look(client, older)
-        assert (live.verdict, "deploy it again" in live.note) == ("cannot tell", True)
-        assert look(client, older, days=31).verdict == "differs"
-
-    def test_log_group_days(self, client: Callable[[str], Any]) -> None:
-        """A log group answers with its retention; one that never expires is absent."""
-        store = {"system": "logs", "name": GROUP, "rule": "retentionInDays"}
-        assert look(client, store).verdict == "live"
-        client("logs").delete_retention_policy(logGroupName=GROUP)
-        assert look(client, store) == report.Live("absent", note="kept without limit")
-        assert look(client, store, name="/aws/lambda/other").verdict == "absent"
-
-    def test_queue_days(self, client: Callable[[str], Any]) -> None:
-        """A queue answers in seconds; anything but whole declared days is a finding."""
-        sqs = client("sqs")
-        url = sqs.create_queue(
-            QueueName="dead", Attributes={"MessageRetentionPeriod": "1209600", "KmsMasterKeyId": KEY}
-        )["QueueUrl"]
-        store = {"system": "sqs", "name": url, "rule": "messageRetentionPeriod"}
-        assert look(client, store, days=14).verdict == "live"
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": "1209599"})
-        assert look(client, store, days=14).verdict == "differs"
-
-    def test_table_days_are_those_that_functions_write(self, client: Callable[[str], Any]) -> None:
-        """Time to live needs the attribute switched on and every function writing the same declared days."""
-
-        def with_functions(*days: dict[str, int]) -> report.Live:
-            written = WrittenDays(*days)
-            stores = report.LiveStores(
-                lambda service: written if service == "lambda" else client(service), [str(i) for i in range(len(days))]
-            )
-            return stores.look_up({"days": 30, "key": KEY, **TABLE_STORE}, "session-map")
-
-        assert report.TRAFFIC_ALIAS == LIVE
-        assert with_functions({"session-map": 30}, {"session-map": 30}).verdict == "live"
-        assert with_functions({"session-map": 30}, {"session-map": 31}).note == "functions disagree"
-        assert with_functions({}).note == "no function writes this class"
-        client("dynamodb").update_time_to_live(
-            TableName=TABLE, TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"}
+    def test_large_stack_is_quick(self) -> None:
+        """Three hundred places in forty classes take under a second in all three forms together."""
+        classes = [
+            entry(f"class-{n:02}", 30 + n, *(store("logs", f"/aws/{n}/{m}", "retentionInDays", 30) for m in range(7)))
+            for n in range(39)
+        ]
+        classes.append(entry("class-39", 90, *(store("sqs", f"q{m}", "messageRetentionPeriod", 9) for m in range(27))))
+        declared = declaration(*classes)
+        assert sum(len(each["stores"]) for each in classes) == 300
+        began = time.perf_counter()
+        made = report.build(
+            declared,
+            report.Origin(report.Source.DEPLOYED, TIME),
+            declarations.checks(declared),
+            requirements=requirements(),
         )
-        assert with_functions({"session-map": 30}).verdict == "absent"
-
-    def test_unreachable_service_cannot_tell(self) -> None:
-        """A service that does not answer gives "cannot tell", never "live"."""
-
-        class Down:
-            def get_bucket_lifecycle_configuration(self, **_: Any) -> Any:
-                raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
-
-        live = report.LiveStores(lambda _: Down(), []).look_up({**S3_STORE, "days": 30}, "call-recordings")
-        assert (live.verdict, live.note) == ("cannot tell", "EndpointConnectionError")
-
-    def test_unknown_system_is_not_asked(self) -> None:
-        """A store that nothing here can ask is said to be so."""
-        live = report.LiveStores(lambda _: None, []).look_up({"system": "twilio", "name": "x", "days": 1}, "messages")
-        assert live.verdict == "not asked"
+        told = [form(made) for form in (report_forms.to_markdown, report_forms.to_html, report_forms.to_json)]
+        took = time.perf_counter() - began
+        assert all("class-39" in text for text in told)
+        assert took < 1.0, f"300 places, 40 classes, three forms: {took:.2f} s"
 
 
-class TestReport:
-    """The report as a whole."""
+class TestLive:
+    """What is declared held against the checks of a verification."""
 
-    outputs: dict[str, Any] = {  # noqa: RUF012 - read only
-        "environment": "local",
-        "masking": "proxy",
-        "declaration": [entry("call-recordings", S3_STORE), entry("session-map", TABLE_STORE)],
-    }
+    def test_without_checks_nothing_is_claimed(self) -> None:
+        """Where nothing was asked, no place is live and the verdict says so."""
+        made = built()
+        assert {place.verdict for each in made.classes for place in each.places} == {report.NOT_ASKED}
+        assert (made.live, made.all_true, made.differs) == (None, False, False)
+        assert made.verdict.startswith("This is what is declared; no running service was asked")
 
-    def test_without_stores_nothing_is_live(self) -> None:
-        """A report from an export alone asks nothing and claims nothing."""
-        made = report.build("prod", self.outputs, None)
-        assert [row.live.verdict for row in made.rows] == ["not asked", "not asked"]
-        assert not made.all_live
+    def test_all_as_declared(self) -> None:
+        """With a true check for every place that a rule empties, the report says that all is as declared."""
+        made = built(checks=declarations.checks(declaration()))
+        assert (made.all_true, made.findings) == (True, ())
+        assert made.live == report.Coverage(properties=5, true_properties=5, places=6, true_places=5)
+        assert made.verdict.startswith("All 5 properties that were read from the running services are as declared")
 
-    def test_markdown_holds_every_column(self) -> None:
-        """Each row shows class, purpose, days, store, rule and key, and a bar in a text does not break the table."""
-        self_made = {**self.outputs, "declaration": [{**self.outputs["declaration"][0], "purposes": ["a|b"]}]}
-        text = report.to_markdown(report.build("prod", self_made, None))
-        row = next(line for line in text.splitlines() if line.startswith("| call-recordings"))
-        assert r"a\|b" in row
-        assert f"| 30 | 80 | s3: `{BUCKET}` | `call-recordings` | `{KEY}` | not asked |" in row
+    def test_worst_check_decides(self) -> None:
+        """A place with one difference among its checks differs, and the finding has both values and the way out."""
+        made = built(checks=declarations.checks(declaration(), EDITED))
+        assert made.classes[0].places[0].verdict == "differs"
+        (found,) = made.findings
+        assert (found.declared, found.live, found.record_class) == ("90", "3650", "call-recordings")
+        assert "pulumi up --refresh" in found.fix
+        assert (made.differs, made.all_true) == (True, False)
 
-    def test_markdown_adds_up_when_the_last_copy_is_gone(self) -> None:
-        """Below the table each class has its longest path with every term, and the days of the record itself."""
-        text = report.to_markdown(report.build("prod", self.outputs, None))
-        lines = text.splitlines()
-        assert (
-            "- **call-recordings**: 80 days, by its log line: expires 30 + S3 acts late 50. "
-            "The record itself is gone after 32 days. A legal hold suspends this."
-        ) in lines
-        assert sum(line.startswith("- **") for line in lines) == 2
-        assert text.endswith("\n")
+    def test_check_of_another_class_does_not_count(self) -> None:
+        """What differs for one class in a bucket leaves the verdict of the other classes there alone."""
+        two = [entry(name, 90, store("s3", BUCKET, name, 90)) for name in ("call-recordings", "messages")]
+        made = built(*two, checks=declarations.checks(declaration(*two), EDITED))
+        assert [each.places[0].verdict for each in made.classes] == ["differs", "true"]
 
-    def test_markdown_without_a_name_that_outlives_the_record(self) -> None:
-        """Where the record itself goes last, and no hold may be placed, nothing is said of either."""
-        declared = entry("dead-letters", S3_STORE) | {"hold": False}
-        declared["bound"] = {"days": 32, "paths": declared["bound"]["paths"][:1]}
-        text = report.to_markdown(report.build("prod", {"declaration": [declared]}, None))
-        assert "- **dead-letters**: 32 days, by its version: all 32." in text.splitlines()
+    def test_check_of_the_whole_resource_counts_for_every_class(self) -> None:
+        """What differs for a whole bucket is the verdict of every class in it."""
+        two = [entry(name, 90, store("s3", BUCKET, name, 90)) for name in ("call-recordings", "messages")]
+        whole = replace(EDITED, property="versioning", record_class=None)
+        made = built(*two, checks=declarations.checks(declaration(*two), whole))
+        assert [each.places[0].verdict for each in made.classes] == ["differs", "differs"]
 
-    def test_stack_from_before_the_bound_still_reports(self) -> None:
-        """A declaration that was deployed before it had bounds says so in the table, and has no list of them."""
-        older = {key: value for key, value in entry("messages", S3_STORE).items() if key != "bound"}
-        text = report.to_markdown(report.build("prod", {"declaration": [older]}, None))
-        assert "| 30 | not declared | s3:" in text
-        assert "When the last copy is gone" not in text
+    def test_place_without_a_check_cannot_be_told(self) -> None:
+        """A place that a rule should empty and that no check was about is a finding, never silently true."""
+        made = built(entry("messages", 30, RULE), checks=[])
+        (found,) = made.findings
+        assert (found.verdict, found.live, made.all_true, made.differs) == ("cannot tell", "not read", False, False)
+        assert "1 could not be read" in made.verdict
 
-    def test_json_reads_back(self) -> None:
-        """The JSON form carries the same rows for scripts."""
-        made = json.loads(report.to_json(report.build("prod", self.outputs, None)))
-        assert made["all_live"] is False
-        assert [row["record_class"] for row in made["rows"]] == ["call-recordings", "session-map"]
-        assert [(bound["record_class"], bound["days"]) for bound in made["bounds"]] == [
-            ("call-recordings", 80),
-            ("session-map", 80),
+    def test_settings_of_the_carrier_say_nothing_about_its_copies(self) -> None:
+        """Where no rule deletes the copy, a true webhook is no verdict on it; the age of the oldest one is."""
+        classes = [entry("messages", 30, twilio())]
+        webhook = Check("twilio", SERVICE, "interceptUrl", "a", "a", Verdict.TRUE)
+        age = Check("twilio", SERVICE, "oldest.messages", 14, {"days": 3}, Verdict.TRUE, record_class="messages")
+        assert built(*classes, checks=[webhook]).classes[0].places[0].verdict == report.NOT_ASKED
+        aged = built(*classes, checks=[webhook, age])
+        assert aged.classes[0].places[0].verdict == "true"
+        assert "| nothing too old was there |" in report_forms.to_markdown(aged)
+
+    def test_values_are_one_line(self) -> None:
+        """A declared or live value of any kind is told as one line, in the same order each time."""
+        odd = replace(EDITED, declared={"b": True, "a": [1]}, live=None)
+        (found,) = built(entry("call-recordings", 90, RULE), checks=[odd]).findings
+        assert (found.declared, found.live) == ('{"a": [1], "b": true}', "none")
+
+    def test_preview_says_that_nothing_is_deployed(self) -> None:
+        """The report of a stack file is told apart from one of a deployment."""
+        made = report.build(declaration(), report.Origin(report.Source.PREVIEW, TIME, gaps=("parley:controller.name",)))
+        assert "nothing was deployed" in made.verdict
+        assert "`parley:controller.name`" in report_forms.to_markdown(made)
+        assert "<code>parley:controller.name</code>" in report_forms.to_html(made)
+
+
+class TestClasses:
+    """What is said of one class."""
+
+    def test_bound_holds_every_copy_with_its_terms(self) -> None:
+        """Each copy is a sum whose terms have their sources, and what no service promises is marked."""
+        found = one(RULE)
+        assert [(copy.days, sum(term.days for term in copy.terms), copy.content) for copy in found.copies] == [
+            (44, 44, True),
+            (144, 144, False),
+        ]
+        assert [(term.what, term.assumed) for term in found.copies[0].terms] == [
+            ("it expires", False),
+            ("S3 acts late (assumed)", True),
+        ]
+        assert (found.content.days, found.bound.days) == (44, 144)
+
+    def test_copy_that_nothing_deletes_is_said_to_be_so(self) -> None:
+        """Twilio's copy is open wherever it is shown: in the place, in the verdict, in the plot and in the policy."""
+        made = built(entry("call-recordings", 30, RULE, twilio()))
+        (found,) = made.classes
+        assert (found.open_at, found.places[1].enforced) == (("Twilio",), False)
+        assert found.places[1].enforced_by.startswith("nothing deletes there yet")
+        assert made.verdict.endswith("at Twilio no rule deletes the copies of 1 of 1 classes yet.")
+        assert "no rule deletes the copy at Twilio yet" in report_forms.to_html(made)
+        assert "no rule deletes it there yet, so it stays until we delete it by hand" in found.paragraph
+
+    def test_readers_are_the_roles_and_who_else(self) -> None:
+        """The data map names the stack's roles, and does not claim that nobody else may read."""
+        place = one(store("dynamodb", "t", "expires_at", 30, readers=["parley-prod-consents"])).places[0]
+        assert place.readers == ("parley-prod-consents",)
+        assert "IAM" in place.other_readers
+
+    def test_class_that_is_not_known_has_a_name(self) -> None:
+        """A class that the kit has no words for is told by its own id."""
+        (found,) = built(entry("voice-prints", 30, RULE)).classes
+        assert (found.title, found.what) == ("Voice prints", "records of the class voice-prints")
+
+    def test_places_that_differ_only_by_name_are_one_row(self) -> None:
+        """Six queues under the same rule and key are one row with six names."""
+        queues = [store("sqs", f"q{n}", "messageRetentionPeriod", 14) for n in range(6)]
+        text = report_forms.to_markdown(built(entry("dead-letters", 14, *queues)))
+        (row,) = (line for line in text.splitlines() if line.startswith("| SQS queue"))
+        assert all(f"`q{n}`" in row for n in range(6))
+
+    def test_exemption_is_expired_the_day_after_its_last(self) -> None:
+        """An exemption holds on its last day, and is shown as expired from the next."""
+        made = declarations.golden()
+        assert [(each.expires, each.expired) for each in made.exemptions] == [
+            ("2026-11-19", True),
+            ("2026-11-20", False),
         ]
 
-    def test_stack_without_declaration_says_the_way_out(self) -> None:
-        """A stack that was never deployed is told apart from one that keeps nothing."""
-        with pytest.raises(UserError, match="not deployed yet; deploy it first") as caught:
-            report.build("prod", {}, None)
-        assert caught.value.exit_code == CANNOT_TELL
+    def test_missing_review_is_said(self) -> None:
+        """A stack that declares no legal review says that there is none, in every form for people."""
+        made = built(legalReview=None)
+        assert made.legal_review is None
+        assert "none declared" in report_forms.to_markdown(made)
+        assert "none declared" in report_forms.to_html(made)
+
+    def test_says_what_it_is_not(self) -> None:
+        """Both forms for people end with what the report is not (requirement R26)."""
+        for form in (report_forms.to_markdown, report_forms.to_html):
+            assert "not legal advice, and the kit is not written for Japanese law" in form(built())
+
+
+class TestPolicyText:
+    """The paragraphs for a privacy policy: the period or its criteria for each category (CPRA, GDPR 13(2)(a))."""
+
+    def test_has_purpose_basis_period_criterion_and_processor(self) -> None:
+        """A paragraph says what for, on which basis, how long, by which criterion, and at whose service."""
+        said = one(RULE, purposes=["dispute-resolution", "abuse_handling"]).paragraph
+        assert said.startswith("Call recordings: the sound of calls between users. ")
+        assert "for dispute resolution and abuse handling, on the basis of your consent (GDPR art. 6(1)(a))" in said
+        assert "We keep each for 30 days (about 1 month) after it is made; the criterion is: dispute window." in said
+        assert "Amazon Web Services (AWS)" in said
+
+    def test_says_that_names_go_later(self) -> None:
+        """A paragraph does not promise that all is gone with the period: the record first, its names later."""
+        said = one(RULE).paragraph
+        assert "the record itself is gone at most 44 days (about 1 month) after it was made" in said
+        assert "names and other metadata of it, such as lines of access logs, after 144 days" in said
+
+    def test_open_copy_does_not_shorten_or_lengthen_the_bound(self) -> None:
+        """The days of a copy that no rule deletes are not among those that the paragraph promises."""
+        said = one(store("s3", BUCKET, "call-recordings", 1), twilio()).paragraph
+        assert "is gone in our own storage at most 44 days" in said
+        far = one(
+            RULE,
+            twilio(),
+            bound={"days": 999, "contentDays": 999, "releaseDays": 0, "paths": [_path("Twilio media", 999)]},
+        )
+        assert "999" not in far.paragraph
+
+    def test_limits_hold_and_lock_are_said_where_they_are(self) -> None:
+        """Least and greatest periods, a lock and a legal hold are in the paragraph exactly where they are declared."""
+        plain = one(RULE, hold=False).paragraph
+        full = one(
+            RULE,
+            floors=[{"days": 20, "rule": "Rule A"}],
+            ceilings=[{"days": 40, "rule": "Rule B"}],
+            lock="governance",
+        ).paragraph
+        for said in ("at least 20 days", "(Rule A)", "at most 40 days", "(Rule B)", "governance mode", "legal hold"):
+            assert said in full
+            assert said not in plain
+
+    def test_copy_that_a_rule_deletes_sooner(self) -> None:
+        """A processor's copy with a shorter period of its own is told with that period."""
+        said = one(RULE, store("s3", "b", "x", 7, processor="Archive Ltd")).paragraph
+        assert "A copy with our processor Archive Ltd is deleted after 7 days." in said
+
+    def test_session_map_counts_from_the_end(self) -> None:
+        """The period of a session's rows begins when the session has ended, and the paragraph says so."""
+        (found,) = built(entry("session-map", 30, RULE)).classes
+        assert "after the session has ended" in found.paragraph
+
+    def test_introduction_names_controller_contact_and_providers(self) -> None:
+        """The introduction says who is responsible, how to reach them, and by whose services users are connected."""
+        said = built().introduction
+        for fact in ("Acme Rides Ltd", "privacy@example.com", "Twilio and Amazon Web Services (AWS)", "2026-11"):
+            assert fact in said
+        assert "you do not communicate with them directly" in said
+
+    def test_introduction_claims_rules_everywhere_only_where_they_are(self) -> None:
+        """Where some copy goes by no rule, the introduction says that there are exceptions."""
+        exception = "Where no rule does so yet"
+        assert exception in built(entry("messages", 30, RULE, twilio())).introduction
+        assert exception not in built(entry("messages", 30, RULE)).introduction
+
+
+def _path(copy: str, days: int) -> dict[str, Any]:
+    return declarations.path(copy, days)
+
+
+class TestWords:
+    """Days in words."""
+
+    @pytest.mark.parametrize(
+        ("days", "words"),
+        [
+            (1, "1 day"),
+            (4, "4 days"),
+            (14, "14 days (2 weeks)"),
+            (15, "15 days (about 2 weeks)"),
+            (30, "30 days (about 1 month)"),
+            (90, "90 days (about 3 months)"),
+            (365, "365 days (1 year)"),
+            (400, "400 days (about 13 months)"),
+            (731, "731 days (2 years)"),
+            (1827, "1827 days (5 years)"),
+            (2270, "2270 days (about 6 years 3 months)"),
+            (36_500, "36500 days (about 99 years 11 months)"),
+        ],
+    )
+    def test_period(self, days: int, words: str) -> None:
+        """A number of days is told with a round figure beside it where that helps."""
+        assert report_words.period(days) == words
+
+
+class TestTimeline:
+    """The schedule as a drawing and as text."""
+
+    bars = (
+        report_plot.Bar("dead-letters", 4, 8, 12),
+        report_plot.Bar("consent", 1827, 1858, 2270, ((1827, "A & B"),), ((2500, "C"),), "Twilio"),
+    )
+
+    def test_four_days_and_five_years_are_both_readable(self) -> None:
+        """On the scale four days take more than a tenth, and five years still less than all of it."""
+        lines = report_plot.text(self.bars).splitlines()[1:]
+        short, long = (line.count("█") for line in lines)
+        assert report_plot.COLUMNS / 10 < short < long < report_plot.COLUMNS
+
+    def test_text_marks_limits_and_an_open_end(self) -> None:
+        """A least and a greatest period and a copy that no rule deletes each have a mark of their own."""
+        line = report_plot.text(self.bars).splitlines()[2]
+        assert all(line.count(mark) == 1 for mark in "[]>")
+        assert line.endswith("1827 / 1858 / 2270")
+
+    def test_drawing_tells_what_it_shows(self) -> None:
+        """The drawing has a title and a description with every figure, for those who do not see it."""
+        drawn = report_plot.svg(self.bars)
+        assert "<title id=" in drawn
+        assert "consent: declared 1827, the record itself gone after 1858, its last name after 2270" in drawn
+        assert "no end at Twilio yet" in drawn
+
+    def test_drawing_escapes(self) -> None:
+        """A rule or a name with markup in it stays text."""
+        drawn = report_plot.svg((report_plot.Bar("<b>", 1, 1, 1, ((1, "<i>"),), ((1, "</svg>"),), "<u>"),))
+        assert not any(mark in drawn for mark in ("<b>", "<i>", "<u>", "</svg><"))
+        assert drawn.count("</svg>") == 1
+
+    def test_parts_follow_each_other(self) -> None:
+        """Every part of a bar begins where the one before it ends, within the drawing."""
+        drawn = report_plot.svg(self.bars)
+        ends = []
+        for kind in ("keep", "content", "names"):
+            part = drawn.split(f'<rect class="{kind}" x="')[-1]
+            start, width = float(part.split('"')[0]), float(part.split('width="')[1].split('"')[0])
+            ends.append((start, start + width))
+        assert ends[0][1] == pytest.approx(ends[1][0], abs=0.2)
+        assert ends[1][1] == pytest.approx(ends[2][0], abs=0.2)
+        assert ends[2][1] < report_plot.WIDTH - report_plot.RIGHT
+
+
+class TestMarkdown:
+    """Text of people in Markdown."""
+
+    def test_hostile_text_stays_text(self) -> None:
+        """Bars, backticks, tags and new lines in what is declared break neither a table nor the page."""
+        odd = "a|b `c` <script>x</script>\n# d"
+        text = report_forms.to_markdown(built(entry("messages", 30, RULE, why=odd, purposes=[odd])))
+        assert "<script>" not in text
+        assert not any(line.startswith("# d") for line in text.splitlines())
+        assert r"a\|b \`c\` &lt;script>" in text
+
+    def test_tables_are_whole(self) -> None:
+        """Every row of every table has as many cells as its head."""
+        text = report_forms.to_markdown(declarations.golden())
+        width = 0
+        for line in text.splitlines():
+            if line.startswith("|"):
+                cells = line.replace(r"\|", "").count("|")
+                assert width in {0, cells}, line
+                width = cells
+            else:
+                width = 0
+
+    def test_golden_report_has_no_time_of_its_own(self) -> None:
+        """The only moment in a report is the one that it was given."""
+        later = report.Origin(report.Source.DEPLOYED, TIME + dt.timedelta(days=400))
+        first, second = (
+            report_forms.to_markdown(report.build(declaration(), origin))
+            for origin in (report.Origin(report.Source.DEPLOYED, TIME), later)
+        )
+        different = [pair for pair in zip(first.splitlines(), second.splitlines(), strict=True) if pair[0] != pair[1]]
+        assert [pair[0][:14] for pair in different] == ["| time, source"]

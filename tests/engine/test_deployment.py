@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Any
 
 import pytest
 from twilio.rest import Client  # type: ignore[import-untyped]
 
-from cli import report
+from cli import report, report_sources, verify
 from cli.home import STACK
 from cli.stack import LocalStack
+from local.engine.errors import EngineError
 from local.engine.events import Result
 from local.engine.workspace import Workspace
 from local.twilio.client import connect
@@ -18,8 +20,8 @@ from local.twilio.client import connect
 
 @pytest.fixture
 def client(stack: LocalStack) -> Any:
-    """Give a maker of boto3 clients of the local cloud."""
-    return report.clients(stack.start_cloud().aws_environment())
+    """Give the boto3 client of a service of the local cloud, by its name."""
+    return verify.clients(stack.start_cloud().aws_environment()).__getitem__
 
 
 class TestTwice:
@@ -40,11 +42,16 @@ class TestTwice:
 class TestReport:
     """The report is what the services answer."""
 
-    def test_every_declared_rule_is_live(self, workspace: Workspace, client: Any) -> None:
-        """Every row of the report is in force as declared, by the answer of the service that enforces it."""
-        outputs = workspace.outputs()
-        made = report.build(STACK, outputs, report.LiveStores(client, list(outputs["functions"].values())))
-        assert [(r.record_class, r.system, r.live) for r in made.rows if r.live.verdict != "live"] == []
+    def test_every_place_is_as_declared(self, stack: LocalStack, workspace: Workspace) -> None:
+        """Every place of the report that a rule empties is as declared, by the answers of the running services."""
+        cloud, now = stack.start_cloud(), dt.datetime.now(dt.UTC)
+        declaration, origin = report_sources.from_outputs(STACK, workspace.outputs(), now)
+        clients = verify.clients(cloud.aws_environment())
+        checks = verify.checks(declaration, clients, verify.carrier(declaration, clients, cloud), now)
+        made = report.build(declaration, origin, checks)
+        places = [(each.record_class, place) for each in made.classes for place in each.places if place.enforced]
+        assert [(name, place.name) for name, place in places if place.verdict != "true"] == []
+        assert (made.all_true, made.findings) == (True, ())
 
     def test_days_equal_the_lifecycle_api(self, workspace: Workspace, client: Any) -> None:
         """The days of the report are those of GetBucketLifecycleConfiguration, rule by rule."""
@@ -57,7 +64,7 @@ class TestReport:
         }
         declared = {
             (store["name"], store["rule"]): entry["keepDays"]
-            for entry in outputs["declaration"]
+            for entry in outputs["declaration"]["classes"]
             for store in entry["stores"]
             if store["system"] == "s3"
         }
@@ -74,7 +81,7 @@ class TestReport:
 @pytest.fixture(scope="module")
 def drift(stack: LocalStack) -> Result:
     """Change one thing in each of five services, and look."""
-    client = report.clients(stack.start_cloud().aws_environment())
+    client = verify.clients(stack.start_cloud().aws_environment()).__getitem__
     outputs = stack.workspace().outputs()
     s3, logs, twilio = client("s3"), client("logs"), twilio_client(stack)
     rules = s3.get_bucket_lifecycle_configuration(Bucket=outputs["contentBucket"])["Rules"]
@@ -122,6 +129,32 @@ class TestDrift:
         assert [str(step) for step in after.steps] == []
 
 
+class TestLock:
+    """A compliance lock stays: nobody can lift it, so no deployment may pretend to."""
+
+    def test_lock_that_nobody_can_lift_is_never_weakened(self, workspace: Workspace, client: Any) -> None:
+        """With a compliance lock on the evidence, a preview and a deployment that would take it away are refused."""
+        bucket = workspace.outputs()["evidenceBucket"]
+        locked = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 2000}}
+        client("s3").put_object_lock_configuration(
+            Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": locked}
+        )
+        try:
+            weakened = r"parley:records\.consent-evidence\.lock: is none.* 2000 days"
+            with pytest.raises(EngineError, match=weakened):
+                workspace.up(refresh=True)
+            with pytest.raises(EngineError, match=weakened):
+                workspace.preview()
+            held = client("s3").get_object_lock_configuration(Bucket=bucket)["ObjectLockConfiguration"]["Rule"]
+            assert held["DefaultRetention"].items() >= locked["DefaultRetention"].items()
+        finally:
+            # What only a throw-away cloud lets anybody do.
+            client("s3").put_object_lock_configuration(
+                Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"}
+            )
+        assert [str(step) for step in workspace.up(refresh=True).steps] == []
+
+
 def twilio_client(stack: LocalStack) -> Client:
     """Give the official client of the emulated account."""
     info = stack.start_cloud()
@@ -135,7 +168,7 @@ class TestState:
         """Neither the exported state, the outputs, nor any function's environment holds a Twilio credential."""
         info = stack.start_cloud()
         secrets = (info.twilio_auth_token, info.twilio_api_secret)
-        functions = report.clients(info.aws_environment())("lambda").list_functions()["Functions"]
+        functions = verify.clients(info.aws_environment())["lambda"].list_functions()["Functions"]
         haystacks = {
             "state": json.dumps(workspace.export()),
             "outputs": json.dumps(workspace.outputs()),

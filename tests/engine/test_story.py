@@ -41,8 +41,8 @@ class TestConversation:
 
     def test_unsigned_webhook_is_refused(self, conversation: Conversation) -> None:
         """A webhook without Twilio's signature is forbidden, on every webhook route."""
-        routes = ("/twilio/intercept", "/twilio/out-of-session", "/twilio/interaction")
-        assert [conversation.api.unsigned_post(route, {}).status for route in routes] == [403, 403, 403]
+        names = ("intercept", "out-of-session", "interaction", "voice", "sms", "events")
+        assert {conversation.api.unsigned_post(f"/twilio/{name}", {}).status for name in names} == {403}
 
     def test_one_consent_is_not_enough(self, conversation: Conversation) -> None:
         """A session with one consent missing is refused and names the party by key only."""
@@ -56,6 +56,15 @@ class TestConversation:
         """Texts pass both ways and neither handset sees the other's number."""
         assert conversation.texts_pass_masked().startswith("Ana saw only +1")
 
+    def test_session_is_renewed_and_told(self, conversation: Conversation) -> None:
+        """A session is renewed and shows its decisions, each of which can be asked for by its id."""
+        sid = conversation._session
+        renewed = conversation.api.post(f"/v1/sessions/{sid}/renewals", {})
+        assert (renewed.status, renewed.body["session"]) == (200, sid)
+        decisions = conversation.api.get(f"/v1/sessions/{sid}").body["decisions"]
+        assert [one["action"] for one in decisions] == ["open", "renew"]
+        assert conversation.api.get(f"/v1/decisions/{decisions[0]['decision']}").body == decisions[0]
+
     def test_broken_gate(self, conversation: Conversation) -> None:
         """With the handlers down a stranger still reaches nobody."""
         assert "80908" in conversation.broken_gate()
@@ -63,3 +72,17 @@ class TestConversation:
     def test_stop_closes(self, conversation: Conversation) -> None:
         """A swallowed STOP closes the session within the reconcile bound and bars the next one."""
         assert "80901" in conversation.stop_closes()
+
+    def test_page_refuses_everything(self, conversation: Conversation) -> None:
+        """A signed link refuses all contact under the deployed roles, without a login; a forged one tells nothing."""
+        made = conversation.api.post("/v1/optout-links", {"party": "+12125550156"})
+        path = "/optout/" + made.body["url"].rpartition("/")[2]
+        assert conversation.api.unsigned_post(path[:-4] + "AAAA", {}).status == 404
+        assert conversation.api.unsigned_post(path, {}).status == 200
+        shown = conversation.api.get(f"/v1/consents/{made.body['party']}").body["consents"]
+        assert {one["state"] for one in shown} == {"withdrawn"}
+
+    def test_stack_that_does_not_ask_says_so(self, conversation: Conversation) -> None:
+        """Without a number that asks, nobody is asked by text."""
+        answer = conversation.api.post("/v1/questions", {"party": "+12125550157", "scopes": ["manage"]})
+        assert (answer.status, answer.body["type"]) == (409, "urn:parley:problem:not-asked-by-text")
