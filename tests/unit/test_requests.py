@@ -280,6 +280,25 @@ class TestSession:
             None,
         )
 
+    @pytest.mark.parametrize(
+        ("place", "member"),
+        [
+            ({"code": "Berlin", "source": "gps"}, ".code"),
+            ({"code": "DE", "source": "guess"}, ".source"),
+            ({"code": "DE", "source": None}, ".source"),
+            ({"code": "DE", "source": "gps", "confidence": "total"}, ".confidence"),
+            ({"code": "DE", "source": "gps", "confidence": None}, ".confidence"),
+            ({"code": "DE"}, ""),
+            ({"code": "DE", "source": "gps", "city": "Bonn"}, ""),
+        ],
+    )
+    def test_wrong_place_is_told(self, place: object, member: str) -> None:
+        """Each member of a place that is wrong is told with its path."""
+        people = [{"identifier": ANA}, {"identifier": BEN, "location": place}]
+        with pytest.raises(InvalidBodyError) as caught:
+            read_session(session_body(participants=people))
+        assert [error["path"] for error in caught.value.errors] == [f"participants[1].location{member}"]
+
     @given(JSON, JSON, JSON)
     def test_place_of_any_shape_is_read_or_refused(self, code: object, source: object, confidence: object) -> None:
         """No value ends in another error than the list of errors."""

@@ -267,6 +267,11 @@ class TestAges:
         found = self.aged(Unread(LATE))
         assert (found.verdict, "again" in found.fix) == (Verdict.CANNOT_TELL, True)
 
+    @pytest.mark.parametrize("live", [30, "old", None])
+    def test_answer_of_another_kind(self, live: object) -> None:
+        """What is no age says nothing about one."""
+        assert self.aged(live).verdict is Verdict.CANNOT_TELL
+
     @given(age=st.integers(0, 4000), limit=st.integers(1, 4000))
     def test_exactly_past_the_limit(self, age: int, limit: int) -> None:
         """A copy differs from the first moment after its limit, and not before."""
