@@ -1,0 +1,310 @@
+"""DynamoDB, KMS and Secrets Manager in memory: a stage makes thousands of calls, and moto takes ten milliseconds each.
+
+Conditions and updates are read as expressions, so whatever the adapters write is carried out or refused loudly.
+`tests/faults/test_memory.py` plays one story on this table and on moto's, and holds the rows against each other.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import hmac
+import itertools
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+Item = dict[str, Any]
+Test = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, str]], bool]
+"""Tells whether an item satisfies a condition, given the values and the names of its placeholders."""
+
+_TOKEN = re.compile(r"\s*([(),]|<=|>=|<|>|=|[#:]?\w+)")
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": lambda left, right: bool(left == right),
+    "<": lambda left, right: bool(left < right),
+    "<=": lambda left, right: bool(left <= right),
+    ">": lambda left, right: bool(left > right),
+    ">=": lambda left, right: bool(left >= right),
+}
+_CLAUSE = re.compile(r"\b(SET|REMOVE|ADD)\b")
+_SET = re.compile(r"\s*([#\w]+)\s*=\s*(?:if_not_exists\(([#\w]+),\s*(:\w+)\)|(:\w+))\s*")
+
+
+class _Reader:
+    """Reads a condition: comparisons, functions, AND, OR and parentheses."""
+
+    def __init__(self, expression: str) -> None:
+        self._tokens: list[str] = [*_TOKEN.findall(expression), ""]
+        self._at = 0
+
+    def read(self) -> Test:
+        test = self._any()
+        self._take("")
+        return test
+
+    def _take(self, expected: str | None = None) -> str:
+        token = self._tokens[self._at]
+        if expected is not None and token != expected:
+            raise ValueError(f"{token!r} stands where {expected!r} should")
+        self._at += 1
+        return token
+
+    def _any(self) -> Test:
+        tests = [self._all()]
+        while self._tokens[self._at] == "OR":
+            self._take()
+            tests.append(self._all())
+        return lambda *given: any(test(*given) for test in tests)
+
+    def _all(self) -> Test:
+        tests = [self._one()]
+        while self._tokens[self._at] == "AND":
+            self._take()
+            tests.append(self._one())
+        return lambda *given: all(test(*given) for test in tests)
+
+    def _one(self) -> Test:
+        first = self._take()
+        if first == "(":
+            inside = self._any()
+            self._take(")")
+            return inside
+        if self._tokens[self._at] == "(":
+            return self._function(first)
+        operator = self._take()
+        if operator == "BETWEEN":
+            low = self._take()
+            self._take("AND")
+            high = self._take()
+            return lambda item, values, names: (
+                (found := _plain(item.get(names.get(first, first)))) is not None
+                and _plain(values[low]) <= found <= _plain(values[high])
+            )
+        compare, right = _COMPARE[operator], self._take()
+        return lambda item, values, names: (
+            (found := _plain(item.get(names.get(first, first)))) is not None and compare(found, _plain(values[right]))
+        )
+
+    def _function(self, name: str) -> Test:
+        self._take("(")
+        path = self._take()
+        if name == "begins_with":
+            self._take(",")
+            prefix = self._take()
+            self._take(")")
+            return lambda item, values, names: item[names.get(path, path)]["S"].startswith(values[prefix]["S"])
+        self._take(")")
+        there = {"attribute_exists": True, "attribute_not_exists": False}[name]
+        return lambda item, _values, names: (names.get(path, path) in item) is there
+
+
+@functools.cache
+def _test(expression: str) -> Test:
+    return _Reader(expression).read()
+
+
+def _plain(value: Mapping[str, str] | None) -> Any:
+    if value is None:
+        return None
+    ((kind, text),) = value.items()
+    return Decimal(text) if kind == "N" else text
+
+
+@functools.cache
+def _changes(expression: str) -> tuple[tuple[str, str, str | None, str], ...]:
+    """Return the changes of an update: verb, path, the path that stands in the way, and the value's placeholder."""
+    changes: list[tuple[str, str, str | None, str]] = []
+    parts = _CLAUSE.split(expression)[1:]
+    for verb, clause in itertools.zip_longest(parts[::2], parts[1::2]):
+        if verb == "SET":
+            found = list(_SET.finditer(clause))
+            if clause.count("=") != len(found):
+                raise ValueError(f"not carried out: {clause}")
+            changes += [(verb, one[1], one[2], one[3] or one[4]) for one in found]
+        elif verb == "REMOVE":
+            changes += [(verb, path.strip(), None, "") for path in clause.split(",")]
+        else:
+            path, value = clause.split()
+            changes.append((verb, path, None, value))
+    return tuple(changes)
+
+
+class MemoryTable:
+    """A client of DynamoDB over one table with the index of open sessions. Transactions are carried out one by one."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, dict[str, Item]] = {}
+        self._lock = threading.RLock()
+
+    def create_table(self, **_arguments: Any) -> Item:
+        """Begin with an empty table."""
+        self._items = {}
+        return {}
+
+    def scan(self, **arguments: Any) -> Item:
+        """Return every item that a filter lets through."""
+        with self._lock:
+            return {"Items": copy.deepcopy(self._filtered(self._all(), arguments))}
+
+    def get_item(self, **arguments: Any) -> Item:
+        """Return one item."""
+        with self._lock:
+            item = self._get(arguments["Key"])
+            return {"Item": copy.deepcopy(item)} if item else {}
+
+    def transact_get_items(self, **arguments: Any) -> Item:
+        """Return items as they are at one moment."""
+        with self._lock:
+            return {"Responses": [self.get_item(**each["Get"]) for each in arguments["TransactItems"]]}
+
+    def put_item(self, **arguments: Any) -> Item:
+        """Write one item on a condition."""
+        return self._write_one({"Put": arguments})
+
+    def update_item(self, **arguments: Any) -> Item:
+        """Change one item on a condition."""
+        return self._write_one({"Update": arguments})
+
+    def transact_write_items(self, **arguments: Any) -> Item:
+        """Carry out all writes or none."""
+        writes: Sequence[Item] = arguments["TransactItems"]
+        with self._lock:
+            keys = [_key(_target(write)) for write in writes]
+            if len(writes) > 100 or len(set(keys)) != len(keys):
+                raise _refused("ValidationException")
+            reasons = [{"Code": "None" if self._holds(write) else "ConditionalCheckFailed"} for write in writes]
+            if any(reason["Code"] != "None" for reason in reasons):
+                raise _refused("TransactionCanceledException", CancellationReasons=reasons)
+            for write in writes:
+                self._carry_out(write)
+        return {}
+
+    def query(self, **arguments: Any) -> Item:
+        """Return a page of items: of one partition, or of one shard of the index."""
+        values = arguments["ExpressionAttributeValues"]
+        with self._lock:
+            indexed = "IndexName" in arguments
+            among = self._all() if indexed else iter(self._items.get(values[":pk"]["S"], {}).values())
+            test = _test(arguments["KeyConditionExpression"])
+            names = arguments.get("ExpressionAttributeNames", {})
+            found = sorted((item for item in among if test(item, values, names)), key=_key)
+            start, limit = arguments.get("ExclusiveStartKey"), arguments.get("Limit", len(found) + 1)
+            if start:
+                found = [item for item in found if _key(item) > _key(start)]
+            page, rest = found[:limit], found[limit:]
+            answer: Item = {"Items": copy.deepcopy(self._filtered(iter(page), arguments))}
+            if rest or len(page) == limit:
+                named = ("pk", "sk", "open_shard") if indexed else ("pk", "sk")
+                answer["LastEvaluatedKey"] = {name: page[-1][name] for name in named}
+            return answer
+
+    def _all(self) -> Iterator[Item]:
+        return (item for partition in self._items.values() for item in partition.values())
+
+    @staticmethod
+    def _filtered(items: Iterator[Item], arguments: Mapping[str, Any]) -> list[Item]:
+        expression = arguments.get("FilterExpression")
+        if expression is None:
+            return list(items)
+        given = (arguments.get("ExpressionAttributeValues", {}), arguments.get("ExpressionAttributeNames", {}))
+        return [item for item in items if _test(expression)(item, *given)]
+
+    def _get(self, key: Mapping[str, Any]) -> Item | None:
+        return self._items.get(key["pk"]["S"], {}).get(key["sk"]["S"])
+
+    def _holds(self, write: Item) -> bool:
+        ((_, asked),) = write.items()
+        expression = asked.get("ConditionExpression")
+        if expression is None:
+            return True
+        given = (asked.get("ExpressionAttributeValues", {}), asked.get("ExpressionAttributeNames", {}))
+        return _test(expression)(self._get(_target(write)) or {}, *given)
+
+    def _write_one(self, write: Item) -> Item:
+        with self._lock:
+            if not self._holds(write):
+                raise _refused("ConditionalCheckFailedException")
+            self._carry_out(write)
+        return {}
+
+    def _carry_out(self, write: Item) -> None:
+        ((kind, asked),) = write.items()
+        if kind == "ConditionCheck":
+            return
+        key = _target(write)
+        if kind == "Put":
+            item = copy.deepcopy(asked["Item"])
+        else:
+            item = dict(self._get(key) or key)
+            values, names = asked["ExpressionAttributeValues"], asked.get("ExpressionAttributeNames", {})
+            for verb, path, guard, value in _changes(asked["UpdateExpression"]):
+                name = names.get(path, path)
+                if verb == "REMOVE":
+                    item.pop(name, None)
+                elif verb == "ADD":
+                    item[name] = {"N": str(_plain(item.get(name, {"N": "0"})) + _plain(values[value]))}
+                elif guard is None or names.get(guard, guard) not in item:
+                    item[name] = values[value]
+        self._items.setdefault(key["pk"]["S"], {})[key["sk"]["S"]] = item
+
+
+def _target(write: Item) -> Item:
+    ((_, asked),) = write.items()
+    target: Item = asked["Item"] if "Item" in asked else asked["Key"]
+    return target
+
+
+def _key(item: Mapping[str, Any]) -> tuple[str, str]:
+    return item["pk"]["S"], item["sk"]["S"]
+
+
+def _refused(code: str, **more: Any) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": ""}, **more}
+    return ClientError(response, "operation")
+
+
+class MemoryKms:
+    """A client of KMS: MACs, and seals that nothing opens."""
+
+    def __init__(self) -> None:
+        self._names = itertools.count()
+
+    def create_key(self, **_arguments: Any) -> Item:
+        """Name a key."""
+        return {"KeyMetadata": {"Arn": f"arn:aws:kms:us-east-1:123456789012:key/{next(self._names)}"}}
+
+    def generate_mac(self, **arguments: Any) -> Item:
+        """Return the MAC of a message."""
+        return {"Mac": hmac.digest(arguments["KeyId"].encode(), arguments["Message"], "sha256")}
+
+    def encrypt(self, **arguments: Any) -> Item:
+        """Return a seal."""
+        text = json.dumps(arguments["EncryptionContext"]).encode() + arguments["Plaintext"]
+        return {"CiphertextBlob": hashlib.sha256(text).digest()}
+
+
+class MemorySecrets:
+    """A client of Secrets Manager with one secret."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def create_secret(self, **arguments: Any) -> Item:
+        """Keep a secret."""
+        self._text = arguments["SecretString"]
+        return {"ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio"}
+
+    def put_secret_value(self, **arguments: Any) -> Item:
+        """Keep another value."""
+        self._text = arguments["SecretString"]
+        return {}
+
+    def get_secret_value(self, **_arguments: Any) -> Item:
+        """Return the value."""
+        return {"SecretString": self._text}
