@@ -239,12 +239,11 @@ class TestUnknown:
         sound = deployment("prod")
         names = sorted({name for one in sound.resources for name in one.props})
         assert len(names) > 50
-        for name in names:
-            blind = [
-                replace(one, props={**one.props, name: UNKNOWN}) if name in one.props else one
-                for one in sound.resources
-            ]
-            assert [str(finding) for finding in judged(Deployment(tuple(blind)), CHECKS)] == [], name
+        # A few at a time: each is unknown once, and it takes a second instead of ten.
+        for start in range(0, len(names), 8):
+            unknown = dict.fromkeys(names[start : start + 8], UNKNOWN)
+            blind = [replace(one, props={**one.props, **_of(unknown, one.props)}) for one in sound.resources]
+            assert [str(finding) for finding in judged(Deployment(tuple(blind)), CHECKS)] == [], sorted(unknown)
 
     def test_nothing_breaks_where_something_is_unknown_or_missing(self) -> None:
         """Random places of every resource are made unknown or empty: no check breaks, and the unknown is no finding."""
@@ -265,6 +264,11 @@ class TestUnknown:
         assert {check.id for check in CHECKS if check.applies(empty)} == {
             check.id for check in CHECKS if STACK in check.types
         }
+
+
+def _of(unknown: Mapping[str, Any], props: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of some properties that a resource has."""
+    return {name: value for name, value in unknown.items() if name in props}
 
 
 class TestDocuments:
