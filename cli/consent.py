@@ -186,6 +186,7 @@ def show(party: Party, stack: StackOption = STACK, as_json: JsonFlag = False) ->
 def history(ledger: DynamoLedger, party: str, now: datetime) -> dict[str, Any]:
     """Return where a person stands at a moment, and their records, as plain data."""
     from parley.core import moments  # noqa: PLC0415 - keeps `--help` quick
+    from parley.core.disclosure import state_at  # noqa: PLC0415 - keeps `--help` quick
 
     return {
         "party": party,
@@ -193,7 +194,7 @@ def history(ledger: DynamoLedger, party: str, now: datetime) -> dict[str, Any]:
             {
                 "scope": one.scope,
                 "counterpart": one.counterpart,
-                "state": one.at(now),
+                "state": state_at(one, now),
                 "effective_at": moments.to_text(one.effective_at),
                 "valid_until": None if one.valid_until is None else moments.to_text(one.valid_until),
                 "record_id": one.record_id,

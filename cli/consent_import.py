@@ -56,7 +56,7 @@ COLUMNS: Mapping[str, str] = {
     "state": "`given` (also if empty), `refused` or `withdrawn`",
     "kind": "`explicit` (also if empty) or `implied`",
     "source_event_id": "an id of your own that makes a repeat harmless; empty: made from the file's hash and the row",
-    "notice_id": "the text that the person was shown",
+    "notice_id": "the text that the person was shown: one of ours, or of your own (`app:…`)",
     "notice_version": "its version",
     "notice_language": "its language",
     "notice_sha256": "the SHA-256 of its exact wording",
@@ -327,12 +327,15 @@ class Import:
         tell: Callable[[Tally, int], None] = lambda _tally, _bytes: None,
     ) -> None:
         self._source, self._plan, self._environment, self._now, self._tell = source, plan, environment, now, tell
-        self._methods = environment.consent.methods
         self._stopped = threading.Event()
-        if str(plan.method) not in self._methods:
-            raise UserError(
-                f"--method {plan.method}: the stack does not accept it: add it to parley:consent.methods", CANNOT_TELL
-            )
+        self._methods = environment.consent.methods_for
+        for scope in plan.scopes:
+            if str(plan.method) not in self._methods(scope):
+                raise UserError(
+                    f"--method {plan.method}: the stack does not accept it for {scope}: add it to"
+                    " parley:consent.methods",
+                    CANNOT_TELL,
+                )
 
     @property
     def identity(self) -> str:

@@ -295,7 +295,7 @@ class Conversation:
                 "state": state,
                 "method": "in_app",
                 "notice": {
-                    "id": "en.manage",
+                    "id": "app:booking",
                     "version": 1,
                     "language": "en",
                     "sha256": sha256(NOTICE_TEXT.encode()).hexdigest(),

@@ -39,7 +39,8 @@ with the key to change.
 - A text that asks for consent says that nothing goes directly, that the operator and Twilio manage it, what is kept,
   for how many days and for what, how to refuse, and where the privacy policy is (spoken: whom to ask).
 - A version that somebody may have been shown is never changed: a change is a new version. An old consent must be asked
-  again only if a version since then widens the purpose.
+  again only if a version since then widens the purpose: it is `stale` from the deployment on, nothing opens on it, and
+  the reconciler closes the sessions that rest on it. A text of your own is not ours to version and goes never stale.
 - Spanish text messages leave out the accents of á, í, ó and ú, and nothing else: each of these letters alone would
   leave 70 instead of 160 characters.
 - `manage`, `store` and `record` have a box of a contract each (`contract`), so that nobody agrees to one with another.

@@ -16,8 +16,9 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import pulumi
-from parley.core.consent import Method
+from parley.core.consent import Kind, Method, Scope
 from parley.core.disclosure import languages
+from parley.core.evidence import FORMS
 from parley.core.jurisdiction import (
     OVERRIDABLE,
     JurisdictionPolicy,
@@ -368,8 +369,10 @@ def _records(root: Section, channels: tuple[str, ...], environment: Environment,
 
 
 def _consent(section: Section) -> ConsentPolicy:
+    methods, by_scope = _methods(section)
     policy = ConsentPolicy(
-        methods=section.choices("methods", [str(method) for method in Method]),
+        methods=methods,
+        methods_by_scope=by_scope,
         validity_days=section.optional_whole("validity", least=1, most=3650, unit="days"),
         ask_from=section.optional_text(
             "askFrom",
@@ -380,9 +383,39 @@ def _consent(section: Section) -> ConsentPolicy:
         question_minutes=section.whole("questionMinutes", least=5, most=10_080, default=1440, unit="minutes"),
     )
     asks = _ASK_FROM.fullmatch(policy.ask_from or "") is not None
-    if asks and str(Method.SMS_REPLY) not in policy.methods:
+    if asks and not any(str(Method.SMS_REPLY) in each for each in (policy.methods, *policy.methods_by_scope.values())):
         section.problem("askFrom", "is set, but sms_reply is not among the methods", "add sms_reply to methods")
     return policy
+
+
+def _methods(section: Section) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Read the methods of every scope, and those of the scopes that have their own (R16-R19)."""
+    words = [str(method) for method in Method]
+    if not isinstance(section.take("methods"), Mapping):
+        methods = section.choices("methods", words)
+        _check_explicit(section, "methods", methods)
+        return methods, {}
+    listed = section.section("methods")
+    default = listed.choices("default", words) if listed.has("default") else ()
+    by_scope = {str(scope): listed.choices(scope, words) for scope in Scope if listed.has(scope)}
+    if Scope.MANAGE not in by_scope and not listed.has("default"):
+        listed.problem("manage", "is missing, and so is default: nobody could be connected", "list its methods")
+    name = str(Scope.MANAGE) if Scope.MANAGE in by_scope else "default"
+    _check_explicit(listed, name, by_scope.get(Scope.MANAGE, default))
+    listed.finish()
+    return default, by_scope
+
+
+def _check_explicit(section: Section, key: str, methods: tuple[str, ...]) -> None:
+    """Check that every method for being connected can prove an explicit consent (R8; GDPR art. 4(11))."""
+    for method in methods:
+        if Kind.EXPLICIT not in FORMS[Method(method)].kinds:
+            section.problem(
+                key,
+                f"lets {method} connect people, and it proves an implied consent only: being connected takes"
+                " an explicit one (GDPR art. 4(11))",
+                f"list {method} for another scope only: methods: {{manage: […], record_voice: [{method}]}}",
+            )
 
 
 def _reconcile_seconds(session: Section) -> int:

@@ -50,14 +50,25 @@ class SessionPolicy:
 class ConsentPolicy:
     """By which methods consent may be given, and for how many days it is valid (None: until withdrawn).
 
-    `ask_from` is the number or Messaging Service that questions are texted from (None: nobody is asked by text); an
-    answer counts for `question_minutes`.
+    `methods` are those of every scope that `methods_by_scope` does not name. `ask_from` is the number or Messaging
+    Service that questions are texted from (None: nobody is asked by text); an answer counts for `question_minutes`.
     """
 
     methods: tuple[str, ...]
     validity_days: int | None = None
     ask_from: str | None = None
     question_minutes: int = 1440
+    methods_by_scope: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def methods_for(self, scope: str) -> tuple[str, ...]:
+        """Return the methods by which consent to a scope may be given."""
+        return self.methods_by_scope.get(scope, self.methods)
+
+    def declared_methods(self) -> list[str] | dict[str, list[str]]:
+        """Return the methods as JSON has them: one list for all, or a list for each scope and `default`."""
+        if not self.methods_by_scope:
+            return list(self.methods)
+        return {"default": list(self.methods), **{name: list(each) for name, each in self.methods_by_scope.items()}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +159,7 @@ def to_environment(
         "PARLEY_JURISDICTION": (jurisdiction or JurisdictionPolicy()).to_json(),
         "PARLEY_CONSENT": _json(
             {
-                "methods": list(consent.methods),
+                "methods": consent.declared_methods(),
                 "validityDays": consent.validity_days,
                 "askFrom": consent.ask_from,
                 "questionMinutes": consent.question_minutes,
@@ -272,9 +283,11 @@ class _Reader:
 
     def consent(self, name: str) -> ConsentPolicy:
         document = self.document(name, dict)
-        days = document.get("validityDays")
+        days, methods = document.get("validityDays"), document.get("methods")
+        lists = dict(methods) if isinstance(methods, dict) else {"default": methods}
         return ConsentPolicy(
-            methods=self.texts(name, document.get("methods")),
+            methods=self.texts(name, lists.pop("default", [])),
+            methods_by_scope={scope: self.texts(name, each) for scope, each in lists.items()},
             validity_days=None if days is None else self.positive(name, "validityDays", days),
             ask_from=None if document.get("askFrom") is None else self.member(name, document, "askFrom"),
             question_minutes=self.positive(name, "questionMinutes", document.get("questionMinutes")),

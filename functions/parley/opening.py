@@ -257,7 +257,7 @@ def _table(policy: JurisdictionPolicy) -> Table:
 def _record(intent: str, action: Action, now: datetime, verdict: Verdict) -> DecisionRecord:
     env = runtime.environment()
     declared = {
-        "methods": env.consent.methods,
+        "methods": env.consent.declared_methods(),
         "validityDays": env.consent.validity_days,
         "ttl": env.session.ttl,
         "channels": env.channels,

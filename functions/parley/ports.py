@@ -235,6 +235,14 @@ class Ledger(Protocol):
         """Return the sessions of one person that were not closed."""
         ...
 
+    def owed_calls_of(self, party: str) -> list[Session]:
+        """Return the sessions of one person that are over and revoked, and whose calls nobody has ended yet."""
+        ...
+
+    def calls_ended(self, session: Session) -> None:
+        """Note that no call goes on in a session that is over."""
+        ...
+
     def intent(self, intent_id: str) -> Intent | None:
         """Return an attempt to open a session, or None if there is none."""
         ...

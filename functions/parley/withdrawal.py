@@ -186,7 +186,8 @@ def close_denied(
 
     Each is closed at Twilio first: a session that the ledger calls closed must not connect. One that Twilio does not
     close stays open in the ledger, where the reconciler finds it, and the gate refuses its interactions meanwhile.
-    A call that is under way is ended with its session, and the other side is told.
+    A call that is under way is ended with its session, and the other side is told. So is a call that goes on after its
+    session was closed by its caller or ran out.
     """
     closed: list[str] = []
     pending: list[str] = []
@@ -195,6 +196,8 @@ def close_denied(
             continue
         done = not is_late(deadline) and close(ledger, carrier, session, reason=reason, lost=True, deadline=deadline)
         (closed if done else pending).append(session.sid)
+    owed = ledger.owed_calls_of(party)
+    pending += [session.sid for session in owed if not end_calls(ledger, carrier, session, deadline)]
     return Closed(tuple(closed), tuple(pending))
 
 
@@ -219,9 +222,11 @@ def close(
 ) -> bool:
     """Close a session at Twilio and in the ledger; return False, and log it, if Twilio could not be made to.
 
-    `lost` says that its consent is lost: then the calls in it are ended, and who did not say no is told. Where Twilio
-    waits for an answer there is a `deadline` (of the monotonic clock): each request is short, and none begins after it.
+    `lost` says that its consent is lost, as a revoked one's is: then the calls in it are ended, and who did not say no
+    is told. Where Twilio waits for an answer there is a `deadline` (of the monotonic clock): each request is short, and
+    none begins after it.
     """
+    lost = lost or session.revocation is not None
     try:
         carrier.close_session(session.sid, urgent=deadline is not None)
         hung_up = not lost or _hang_up(carrier, session, deadline)
@@ -244,6 +249,25 @@ def close(
     ledger.close_session(session, reason)
     log.emit("session-closed", session=session.sid, reason=reason, parties=_labels(session.parties))
     return True
+
+
+def end_calls(ledger: Ledger, carrier: Carrier, session: Session, deadline: float | None = None) -> bool:
+    """End the calls that go on in a session that is over; return False, and log it, if that has to be tried again."""
+    try:
+        done = not is_late(deadline) and _hang_up(carrier, session, deadline)
+    except CarrierError as error:
+        log.emit(
+            "call-still-on",
+            "ERROR",
+            session=session.sid,
+            operation=error.operation,
+            status=error.status,
+            code=error.code,
+        )
+        return False
+    if done:
+        ledger.calls_ended(session)
+    return done
 
 
 def _hang_up(carrier: Carrier, session: Session, deadline: float | None) -> bool:

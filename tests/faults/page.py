@@ -36,8 +36,8 @@ Twilio's API, of KMS or of the table adds its own length. An alarm rings for eac
 
 ## What is open
 
-- A call that goes on after its session was closed by its caller, or ran out, is not ended when somebody in it says no
-  afterwards: nobody looks for calls of sessions that are over. It ends when it is hung up, or at Twilio's own limit.
+- A call that goes on after its session was closed by its caller, or ran out, is ended when somebody in it says no
+  within four hours of that: Twilio's own limit for a call, unless whoever makes it sets a longer one.
 - A STOP from before the reconciler's very first run is found if it is at most a day old.
 
 ## Measured

@@ -225,7 +225,6 @@ class Stage:
         self._ticked = 0
         self._reports = 0
         self._alerts: set[str] = set()
-        self._let_go: set[str] = set()
         self._parties: dict[str, str] = {}
 
     # What is broken -------------------------------------------------------------------------------------------
@@ -536,22 +535,13 @@ class Stage:
         self._look_at_calls()
 
     def _look_at_calls(self) -> None:
-        """Hold every call that is under way against what its people said.
-
-        But for one: a call that goes on after its session has ended with everybody's consent is no longer looked for
-        when somebody says no (docs/faults.md, what is open).
-        """
+        """Hold every call that is under way against what its people said, whether its session is still open or not."""
         state = self.emulator.carrier.state
         for leg in list(state.calls.values()):
             parent = state.calls.get(leg.parent_call_sid or "")
-            if parent is None or leg.status != "in-progress" or leg.sid in self._let_go:
+            if parent is None or leg.status != "in-progress":
                 continue
-            pair = (parent.from_, leg.to)
-            willing = all(self.unconsenting(*each) is None for each in (pair, pair[::-1]))
-            if willing and not state.sessions[state.interactions[leg.interaction_sid or ""].session_sid].active:
-                self._let_go.add(leg.sid)
-            else:
-                self._hold(*pair, self.clock.now(), call=True)
+            self._hold(parent.from_, leg.to, self.clock.now(), call=True)
 
     # Invariants -----------------------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ from tests.handlers.world import (
     problem_of,
 )
 
+NOTICE = {"id": "manage", "version": 1, "language": "en", "sha256": "ab" * 32}
+
 
 def test_records_a_consent_and_shows_it(world: World) -> None:
     """A consent is 201 with its receipt, and the person's standing shows it under the party key."""
@@ -86,7 +88,10 @@ def test_withdrawal_that_twilio_does_not_hear_is_finished_later(world: World) ->
         ({"state": "maybe"}, "state"),
         ({"method": "telepathy"}, "method"),
         ({"method": "paper"}, "method"),
-        ({"notice": {"id": "en.manage"}}, "notice"),
+        ({"notice": {"id": "manage"}}, "notice"),
+        ({"notice": NOTICE | {"version": 99}}, "notice.version"),
+        ({"notice": NOTICE | {"language": "xx"}}, "notice.language"),
+        ({"notice": NOTICE | {"id": "en.manage"}}, "notice.id"),
         ({"occurred_at": "yesterday"}, "occurred_at"),
         ({"surprise": 1}, "surprise"),
     ],
@@ -97,6 +102,16 @@ def test_bad_body_names_the_path(world: World, changes: dict[str, Any], path: st
     assert problem_of(answer)[0] == 400
     assert any(one["path"].startswith(path) for one in body(answer)["errors"]), body(answer)
     assert world.rows("EVENT#") == []
+
+
+def test_methods_are_those_of_the_scope(world: World) -> None:
+    """A method that is allowed for one scope gives no other one, and a no is taken however it was said."""
+    world.declare_consent(methods={"manage": ["contract"], "default": ["in_app"]})
+    answer = world.consent(ANA)
+    assert problem_of(answer)[0] == 400
+    assert [one["path"] for one in body(answer)["errors"]] == ["method"]
+    assert world.consent(ANA, scope="receive_info")["statusCode"] == 201
+    assert world.consent(ANA, "withdrawn")["statusCode"] == 201
 
 
 def test_number_in_the_path_is_refused(world: World) -> None:

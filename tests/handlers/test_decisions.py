@@ -199,7 +199,7 @@ class TestScopes:
     ) -> None:
         """Staying on after a notice is a consent to recording only if every party's law says so."""
         world.patch.setenv("PARLEY_JURISDICTION", JurisdictionPolicy(operator="US-TX").to_json())
-        world.declare_consent(methods=["in_app", "announcement_stay"])
+        world.declare_consent(methods={"default": ["in_app"], "record_voice": ["announcement_stay"]})
         proof = {"call_sid": "CA" + "1" * 32, "leg": "caller", "prompt_sha256": "ab" * 32, "stayed_seconds": 9}
         stayed: dict[str, Any] = {"method": "announcement_stay", "kind": "implied", "evidence": proof}
         agree(world)

@@ -99,6 +99,7 @@ class TestAsking:
         [
             '{"methods":["sms_reply"],"validityDays":1,"questionMinutes":5}',
             f'{{"methods":["in_app"],"validityDays":1,"askFrom":"{ASK}","questionMinutes":5}}',
+            f'{{"methods":{{"transcribe":["sms_reply"]}},"validityDays":1,"askFrom":"{ASK}","questionMinutes":5}}',
         ],
     )
     def test_stack_that_does_not_ask(self, world: World, monkeypatch: pytest.MonkeyPatch, policy: str) -> None:

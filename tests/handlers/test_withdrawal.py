@@ -96,6 +96,73 @@ class TestLiveCalls:
         world.reconcile()
         assert legs(world, call) == ("in-progress", "in-progress")
 
+    @pytest.mark.parametrize("leaver", [ANA, BEN])
+    @pytest.mark.parametrize("end", ["closed", "ran out", "ran out unseen"])
+    def test_call_that_outlives_its_session_is_ended_by_a_no(self, world: World, end: str, leaver: str) -> None:
+        """However a session ended, a no of anybody in a call that goes on ends both legs."""
+        sid, call = talking(world)
+        if end == "closed":
+            world.get("sessions-delete", sid)
+        else:
+            world.clock.advance(3601)
+            if end == "ran out":
+                world.reconcile()
+        assert legs(world, call) == ("in-progress", "in-progress")
+        assert world.consent(leaver, "withdrawn")["statusCode"] == 201
+        assert legs(world, call) == ("completed", "completed")
+        assert [row for row in world.rows("SESSION") if "open_shard" in row] == []
+
+    def test_call_after_its_session_is_left_to_the_next_run(
+        self, world: World, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Where Twilio does not end it the answer and the log say so, and the reconciler tries until it does."""
+        sid, call = talking(world)
+        world.get("sessions-delete", sid)
+        world.emulator.faults.add({"on": "rest", "mode": "error", "match": "POST api.*/Calls/"})
+        capsys.readouterr()
+        answer = world.consent(ANA, "withdrawn")
+        assert (answer["statusCode"], body(answer)["pending_sessions"]) == (202, [sid])
+        (line,) = (line for line in lines(capsys) if line["event"] == "call-still-on")
+        assert line["operation"] == "end-call"
+        with pytest.raises(ReconcileIncompleteError):
+            world.reconcile()
+        world.emulator.faults.clear()
+        world.reconcile()
+        assert legs(world, call) == ("completed", "completed")
+        assert world.session(sid).closed_reason == "closed-by-caller"
+        assert [row for row in world.rows("SESSION") if "open_shard" in row] == []
+
+    def test_revoked_session_that_its_caller_closes_ends_the_call(self, world: World) -> None:
+        """Whoever closes a session that waits for the reconciler after a no ends its calls as well."""
+        sid, call = talking(world)
+        world.emulator.faults.add({"on": "rest", "mode": "error", "match": "POST api.*/Calls/"})
+        world.consent(ANA, "withdrawn")
+        world.emulator.faults.clear()
+        assert world.get("sessions-delete", sid)["statusCode"] == 204
+        assert legs(world, call) == ("completed", "completed")
+
+    def test_no_to_somebody_else_leaves_the_call(self, world: World) -> None:
+        """A no towards a person who is not in the call, or to something else, ends no call after its session."""
+        sid, call = talking(world)
+        world.get("sessions-delete", sid)
+        world.consent(ANA, "refused", counterpart="+12125550199")
+        world.consent(ANA, "refused", scope="record_voice")
+        assert legs(world, call) == ("in-progress", "in-progress")
+
+    @pytest.mark.parametrize(("seconds", "found"), [(14_399, True), (14_401, False)])
+    def test_ended_session_is_looked_for_as_long_as_a_call_may_last(
+        self, world: World, seconds: int, found: bool
+    ) -> None:
+        """Four hours after a session was closed, Twilio's longest call, nobody looks for its calls any more."""
+        sid, _ = talking(world)
+        world.get("sessions-delete", sid)
+        closed = world.clock.now()
+        pointers = [row for row in world.rows("SESSION#") if "counterparts" in row]
+        assert {int(row["expires_at"]["N"]) - int(closed) for row in pointers} <= {14_399, 14_400}
+        world.clock.advance(seconds - 2 * found)
+        world.consent(ANA, "withdrawn")
+        assert (world.session(sid).revocation is not None) is found
+
     def test_no_outlives_the_time_of_the_session(self, world: World) -> None:
         """A revoked session whose time is over as well still has its call ended."""
         _, call = talking(world)

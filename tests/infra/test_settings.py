@@ -190,6 +190,41 @@ class TestMessages:
                 "consent.questionMinutes",
                 "is 1, not",
             ),
+            (
+                {"consent": {"methods": ["in_app", "tone"]}},
+                "consent.methods",
+                "lets tone connect people, and it proves an implied consent only",
+            ),
+            (
+                {"consent": {"methods": {"default": ["announcement_stay"]}}},
+                "consent.methods.default",
+                "lets announcement_stay connect people",
+            ),
+            (
+                {"consent": {"methods": {"manage": ["tone"], "default": ["in_app"]}}},
+                "consent.methods.manage",
+                "lets tone connect people",
+            ),
+            (
+                {"consent": {"methods": {"record_voice": ["tone"]}}},
+                "consent.methods.manage",
+                "is missing, and so is default",
+            ),
+            (
+                {"consent": {"methods": {"default": ["in_app"], "transcribe": ["tone", "telepathy"]}}},
+                "consent.methods.transcribe[1]",
+                "is 'telepathy', not one of contract",
+            ),
+            (
+                {"consent": {"methods": {"default": ["in_app"], "managed": ["in_app"]}}},
+                "consent.methods.managed",
+                "is unknown",
+            ),
+            (
+                {"consent": {"methods": {"default": ["in_app"]}, "askFrom": "MG" + "0" * 32}},
+                "consent.askFrom",
+                "sms_reply is not among the methods",
+            ),
             ({"consent": {}}, "consent.methods", "is missing; set a list of some of contract"),
             ({"records": None}, "records.messages", "is missing, and a stack with voice, sms makes such records"),
             ({"records": "all"}, "records", "is not a mapping"),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parley.core.consent import NO, Kind, Scope, Standing, State
 from parley.core.decision import UNKNOWN, decide
+from parley.core.disclosure import STALE
 
 from tests.unit.chains import ANA, BEN, CLEO, MOMENTS, NOON
 
@@ -40,6 +41,7 @@ STANDINGS = st.builds(
     record_id=st.text("0123456789abcdef", min_size=1, max_size=4),
     effective_at=MOMENTS,
     valid_until=st.none() | MOMENTS,
+    notice=st.sampled_from([None, ("manage", 1), ("manage", 99), ("app:terms", 3)]),
 )
 
 
@@ -49,6 +51,30 @@ def test_everybody_agreed() -> None:
     assert decided.permit
     assert decided.record_ids == ("cr_a", "cr_b")
     assert decided.valid_until is None
+
+
+@pytest.mark.parametrize(
+    ("notice", "state"),
+    [
+        (("manage", 99), STALE),
+        (("manage", "1"), STALE),
+        (("manage", 1), None),
+        (("app:terms", 99), None),
+        (("app:terms", "2026-02"), None),
+        (None, None),
+    ],
+)
+def test_consent_to_a_notice_that_widened(notice: tuple[str, int | str] | None, state: str | None) -> None:
+    """A consent to a version of ours that does not cover today's purpose is stale; a text of the app's never is."""
+    decided = decide([ANA, BEN], [standing(ANA, notice=notice), standing(BEN)], NOON)
+    assert [one.state for one in decided.reasons] == ([] if state is None else [state])
+
+
+@pytest.mark.parametrize("state", sorted(State))
+def test_only_what_is_given_goes_stale(state: State) -> None:
+    """A no, a question or a consent that has run out keeps its own reason, whatever became of its notice."""
+    decided = decide([ANA, BEN], [standing(ANA, state, notice=("manage", 99)), standing(BEN)], NOON)
+    assert [one.state for one in decided.reasons] == [STALE if state is State.GIVEN else state]
 
 
 def test_one_without_record_is_missing() -> None:

@@ -47,17 +47,24 @@ def fields(**changes: Any) -> dict[str, Any]:
     ttl=st.integers(1, 10**6),
     days=st.none() | st.integers(1, 4000),
     methods=st.lists(TEXT, max_size=3).map(tuple),
+    scopes=st.dictionaries(TEXT.filter("default".__ne__), st.just(("in_app",)), max_size=2),
     keep=st.dictionaries(TEXT, st.integers(1, 4000), max_size=4),
     endpoint=st.none() | st.just("http://127.0.0.1:4010"),
 )
 def test_what_is_written_is_read_back(
-    name: str, ttl: int, days: int | None, methods: tuple[str, ...], keep: dict[str, int], endpoint: str | None
+    name: str,
+    ttl: int,
+    days: int | None,
+    methods: tuple[str, ...],
+    scopes: dict[str, tuple[str, ...]],
+    keep: dict[str, int],
+    endpoint: str | None,
 ) -> None:
     """Whatever the deployment writes, the functions read back equal."""
     written = fields(
         controller=Controller(name, name, name, name),
         session=SessionPolicy(ttl, name),
-        consent=ConsentPolicy(methods, days, endpoint, ttl),
+        consent=ConsentPolicy(methods, days, endpoint, ttl, scopes),
         keep_days=keep,
         twilio_endpoint=endpoint,
         purposes=dict.fromkeys(keep, methods),

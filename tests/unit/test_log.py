@@ -63,7 +63,7 @@ def test_failure_without_a_place(capsys: pytest.CaptureFixture[str]) -> None:
 def test_number_never_reaches_a_problem(number: str, name: str) -> None:
     """Whatever member of a body holds a number, the errors about the body do not repeat it."""
     for read in (
-        lambda raw: consent_request(raw, now=NOON, methods=("in_app",)),
+        lambda raw: consent_request(raw, now=NOON, methods=lambda _: ("in_app",)),
         lambda raw: session_request(raw, ttl_limit=60, mode="voice-only", modes=tuple(Mode)),
     ):
         for raw in ({name: number}, {number: name}, {name: {"a": number}}):

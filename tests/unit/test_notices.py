@@ -17,6 +17,7 @@ from parley.core.disclosure import (
     Template,
     Version,
     fill,
+    known,
     language_for,
     languages,
     not_direct,
@@ -325,6 +326,14 @@ class TestVersions:
         before = Template("x", True, frozenset({Scope.MANAGE}), versions(widens))
         after = dataclasses.replace(before, versions=versions([*widens, more]))
         assert all(stale(one, after) for one in range(1, len(widens) + 1) if stale(one, before))
+
+    @given(st.sampled_from(sorted(templates())), st.integers(-1, 9) | st.booleans() | st.text(max_size=2), st.text())
+    def test_only_what_was_ever_shown_is_known(self, notice_id: str, version: object, language: str) -> None:
+        """A version is known exactly if the file has it, and a language exactly if that version is in it."""
+        there = type(version) is int and version in {one.number for one in templates()[notice_id].versions}
+        assert known(notice_id, version) == there
+        assert all(known(notice_id, version, one) == there for one in languages())
+        assert not known(notice_id, version, f"{language}x")
 
     def test_consent_to_the_current_version_is_fresh(self) -> None:
         """Nothing is stale against the version that was agreed to."""

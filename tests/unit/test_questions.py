@@ -30,6 +30,14 @@ def standing(scope: Scope, state: State | None, counterpart: str | None = None) 
     return Standing(ANA, scope, counterpart, state, 1, "cr_1", NOW)
 
 
+def test_stale_consent_may_be_asked_for_again() -> None:
+    """A consent to a version of a notice that nobody can show any more does not stand in the way of a question."""
+    given = standing(Scope.MANAGE, State.GIVEN)
+    assert objection([given], Scope.MANAGE, None, NOW) == "already-given"
+    stale = dataclasses.replace(given, notice=("manage", 99))
+    assert objection([stale], Scope.MANAGE, None, NOW) is None
+
+
 class TestWindow:
     """How long an answer counts."""
 

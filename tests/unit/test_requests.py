@@ -44,7 +44,7 @@ def consent_body(**changes: Any) -> dict[str, Any]:
         "scope": "manage",
         "state": "given",
         "method": "in_app",
-        "notice": {"id": "en.manage", "version": 1, "language": "en", "sha256": "ab" * 32},
+        "notice": {"id": "app:booking", "version": 1, "language": "en", "sha256": "ab" * 32},
         "evidence": {"screen": "booking", "action": "ticked"},
         "occurred_at": "2026-05-04T11:59:00Z",
         "source_event_id": "booking-1",
@@ -59,7 +59,7 @@ def session_body(**changes: Any) -> dict[str, Any]:
 
 def read_consent(raw: dict[str, Any]) -> ConsentRequest:
     """Read a consent at noon."""
-    return consent_request(raw, now=NOON, methods=METHODS)
+    return consent_request(raw, now=NOON, methods=lambda _: METHODS)
 
 
 def read_session(raw: dict[str, Any]) -> SessionRequest:
@@ -105,6 +105,8 @@ class TestConsent:
         """A no is accepted by any method, without a notice and without evidence."""
         raw = consent_body(state=state, method="paper", notice=None, evidence=None)
         assert read_consent(raw).evidence == {}
+        unknown = {"id": "of-last-year", "version": 9, "language": "en", "sha256": "ab" * 32}
+        assert read_consent(consent_body(state=state, notice=unknown)).notice == unknown
 
     def test_numbers_do_not_show(self) -> None:
         """A request does not show its numbers when it is printed."""
@@ -127,6 +129,12 @@ class TestConsent:
             ({"notice": None}, "notice"),
             ({"notice": "en"}, "notice"),
             ({"notice": {"id": "x", "version": True, "language": "en", "sha256": "ab" * 32}}, "notice.version"),
+            ({"notice": {"id": "x", "version": 1, "language": "en", "sha256": "ab" * 32}}, "notice.id"),
+            ({"notice": {"id": 7, "version": 1, "language": "en", "sha256": "ab" * 32}}, "notice.id"),
+            ({"notice": {"id": "app:", "version": 1, "language": "en", "sha256": "ab" * 32}}, "notice.id"),
+            ({"notice": {"id": "manage", "version": 99, "language": "en", "sha256": "ab" * 32}}, "notice.version"),
+            ({"notice": {"id": "manage", "version": "1", "language": "en", "sha256": "ab" * 32}}, "notice.version"),
+            ({"notice": {"id": "manage", "version": 1, "language": "fi", "sha256": "ab" * 32}}, "notice.language"),
             ({"notice": {"id": "", "version": 1, "language": "en", "sha256": "ab" * 32}}, "notice.id"),
             ({"notice": {"id": "x", "version": 1, "language": "en", "sha256": "AB"}}, "notice.sha256"),
             ({"evidence": {}}, "evidence"),
@@ -196,7 +204,10 @@ class TestConsent:
     def test_people_are_named_by_number_or_user_id(self) -> None:
         """A user id stands where a number may, and is not given to what reads numbers."""
         request = consent_request(
-            consent_body(party="user:rider-7", counterpart=ANA), now=NOON, methods=METHODS, parse=lambda _: BEN
+            consent_body(party="user:rider-7", counterpart=ANA),
+            now=NOON,
+            methods=lambda _: METHODS,
+            parse=lambda _: BEN,
         )
         assert (request.party, request.counterpart) == ("user:rider-7", BEN)
 

@@ -103,6 +103,8 @@ def standings(draw: st.DrawFn, party: str, counterpart: str | None) -> Standing:
         effective_at=NOON,
         valid_until=None if minutes is None else NOON + timedelta(minutes=minutes),
         kind=draw(st.sampled_from(Kind)),
+        # Version 99 is in no file, so a consent to it is stale.
+        notice=draw(st.sampled_from([None, ("manage", 1), ("manage", 99), ("app:terms", 99)])),
     )
 
 

@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 TOKEN, OTHER = "t" * 32, "o" * 32
 NAMES = st.text("abcXYZ019_[]. é日", max_size=6)
-VALUES = st.text(max_size=8).filter(lambda text: text.isprintable())
+VALUES = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=8)
 FORMS = st.dictionaries(NAMES, st.lists(VALUES, min_size=1, max_size=3), max_size=6)
 HOSTS = st.sampled_from(["example.com", "api.example.com", "127.0.0.1", "abc.execute-api.eu-west-1.amazonaws.com"])
 PORTS = st.sampled_from(["", ":443", ":80", ":8443"])

@@ -144,7 +144,7 @@ class TestRecord:
 
     def test_every_reason_has_words(self) -> None:
         """Each scope and each state is told in a sentence of its own."""
-        states = [*(str(state) for state in State), "unknown"]
+        states = [*(str(state) for state in State), "stale", "unknown"]
         assert len({words(scope, state) for scope in Scope for state in states}) == len(Scope) * len(states)
         (told, _) = missing(decided().manage.reasons)
         assert told["words"].endswith("is not on record.")

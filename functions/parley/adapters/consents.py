@@ -25,6 +25,7 @@ from parley.adapters.table import (
     party_condition,
     party_key,
     session_key,
+    shard_of,
     unchanged,
 )
 from parley.core import moments
@@ -44,7 +45,8 @@ from parley.core.consent import (
     sealed,
     sha256_hex,
 )
-from parley.core.sessions import takes_away
+from parley.core.disclosure import state_at
+from parley.core.sessions import LONGEST_CALL, takes_away
 from parley.ports import (
     Appended,
     Entry,
@@ -138,37 +140,39 @@ class ConsentRows(Table):
         if not any(after.scope is Scope.MANAGE for _, after in changes):
             return {}
         writes: dict[str, Item] = {}
-        for pointer in self.query(
-            party_condition(party, "SESSION#"),
-            FilterExpression="attribute_not_exists(closed_at)",
-            ConsistentRead=True,
-        ):
+        now = self.clock.now()
+        for pointer in self.query(party_condition(party, "SESSION#"), ConsistentRead=True):
             closes_at = moments.from_text(pointer["closes_at"]["S"])
-            # The row of a session whose time is over may be gone, and nothing passes through it any more.
-            if closes_at <= self.clock.now():
+            ended = moments.from_text(pointer["closed_at"]["S"]) if "closed_at" in pointer else closes_at
+            # Nothing new passes through a session that is over, but a call may go on; after that its row may be gone.
+            if ended + LONGEST_CALL <= now or self.expired(pointer):
                 continue
+            lasts_until = max(now, closes_at) if "closed_at" not in pointer else now
             sid = pointer["sk"]["S"].removeprefix("SESSION#")
             counterparts = json.loads(pointer["counterparts"]["S"])
             for before, after in changes:
-                if takes_away(before, after, counterparts=counterparts, closes_at=closes_at):
+                if takes_away(before, after, counterparts=counterparts, closes_at=lasts_until):
                     writes[sid] = self._revocation(sid, after)
                     break
         return writes
 
     def _revocation(self, sid: str, standing: Standing) -> Item:
-        """Return the write that revokes a session; the first revocation stays."""
+        """Return the write that revokes a session; the first revocation stays.
+
+        One that is over comes back into the index of open sessions until its calls are ended (`calls_ended`).
+        """
         said = {
             "record_id": standing.record_id,
             "at": moments.to_text(standing.effective_at),
-            "reason": f"{standing.scope}-{standing.state or 'unknown'}",
+            "reason": f"{standing.scope}-{state_at(standing, self.clock.now()) or 'unknown'}",
         }
         return {
             "Update": {
                 "TableName": self.name,
                 "Key": session_key(sid),
-                "UpdateExpression": "SET revocation = if_not_exists(revocation, :said)",
+                "UpdateExpression": "SET revocation = if_not_exists(revocation, :said), open_shard = :shard",
                 "ConditionExpression": "attribute_exists(pk)",
-                "ExpressionAttributeValues": {":said": {"S": canonical_json(said)}},
+                "ExpressionAttributeValues": {":said": {"S": canonical_json(said)}, ":shard": {"S": shard_of(sid)}},
             }
         }
 
@@ -404,6 +408,8 @@ def _standing_item(standing: Standing) -> Item:
     }
     if standing.valid_until is not None:
         item["valid_until"] = {"S": moments.to_text(standing.valid_until)}
+    if standing.notice is not None:
+        item["notice"] = {"S": canonical_json(standing.notice)}
     return item
 
 
@@ -422,7 +428,13 @@ def _standing(item: Item) -> Standing:
         valid_until=moments.from_text(valid_until["S"]) if valid_until else None,
         # Whatever is not said to be explicit is not.
         kind=Kind.EXPLICIT if item["kind"]["S"] == Kind.EXPLICIT else Kind.IMPLIED,
+        notice=_notice(json.loads(item["notice"]["S"])) if "notice" in item else None,
     )
+
+
+def _notice(pair: Sequence[Any]) -> tuple[str, int | str]:
+    notice_id, version = pair
+    return notice_id, version
 
 
 def _as_long_as_kept(item: Item) -> Standing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from parley.adapters.consents import relevant_keys, standing_key
 from parley.adapters.table import (
     ABSENT,
     ATTEMPTS,
+    SHARDS,
     ConditionFailedError,
     Item,
     Table,
@@ -22,17 +22,23 @@ from parley.adapters.table import (
     party_condition,
     party_key,
     session_key,
+    shard_of,
     unchanged,
 )
 from parley.core import moments
 from parley.core.consent import Scope, Standing, canonical_json
-from parley.core.sessions import Intent, Participant, Revocation, Session, Stage, Status
+from parley.core.sessions import LONGEST_CALL, Intent, Participant, Revocation, Session, Stage, Status
 from parley.core.verdict import DecisionRecord, parse_decision_id
 from parley.ports import ConsentChangedError, Interaction, LedgerError
 
 OPEN_SESSIONS = "open-sessions"
-SHARDS = ("0", "1", "2", "3")
-"""The partitions of the index of open sessions."""
+
+CLOSED: Item = {
+    "ConditionExpression": "#status = :closed",
+    "ExpressionAttributeNames": {"#status": "status"},
+    "ExpressionAttributeValues": {":closed": {"S": Status.CLOSED}},
+}
+"""The condition that a session is closed."""
 
 OPENING = "opening"
 """The partition of the index for attempts that are under way: few at any time."""
@@ -59,6 +65,26 @@ class SessionRows(Table):
         keys = [session_key(pointer["sk"]["S"].removeprefix("SESSION#")) for pointer in pointers]
         sessions = [_session(item) for item in self.get(keys) if item]
         return [session for session in sessions if session.status is Status.OPEN]
+
+    def owed_calls_of(self, party: str) -> list[Session]:
+        """Return the sessions of one person that are over and revoked, and whose calls nobody has ended yet.
+
+        Reads one page: of more sessions within the longest call, the reconciler finds the rest.
+        """
+        answer = self.call(
+            "query",
+            **party_condition(party, "SESSION#"),
+            FilterExpression="attribute_exists(closed_at)",
+            ConsistentRead=True,
+        )
+        pointers = [pointer for pointer in answer["Items"] if not self.expired(pointer)]
+        items = self.get([session_key(pointer["sk"]["S"].removeprefix("SESSION#")) for pointer in pointers])
+        sessions = [_session(item) for item in items if item and "open_shard" in item]
+        return [session for session in sessions if session.status is Status.CLOSED]
+
+    def calls_ended(self, session: Session) -> None:
+        """Note that no call goes on in a session that is over."""
+        self.call("update_item", Key=session_key(session.sid), UpdateExpression="REMOVE open_shard", **CLOSED)
 
     def intent(self, intent_id: str) -> Intent | None:
         """Return an attempt to open a session, or None if there is none."""
@@ -95,7 +121,7 @@ class SessionRows(Table):
     def confirm(self, intent: Intent, session: Session, standings: Sequence[Standing]) -> None:
         """Write a session that was opened for an intent, on condition that the consents stand as in `standings`."""
         ttl = self.ttl("session-map", session.closes_at)
-        item = {**_session_item(session), "open_shard": {"S": _shard(session.sid)}, **ttl}
+        item = {**_session_item(session), "open_shard": {"S": shard_of(session.sid)}, **ttl}
         opened = {
             "Update": {
                 "TableName": self.name,
@@ -231,6 +257,9 @@ class SessionRows(Table):
     def close_session(self, session: Session, reason: str) -> None:
         """Mark a session as closed. Closing twice changes nothing."""
         now = self.clock.now()
+        # From when it could be used last: a close that comes late must not lengthen its life.
+        end = self.ttl("session-map", min(now, session.closes_at))["expires_at"]
+        found = number(min(epoch(now + LONGEST_CALL), int(end["N"])))
         closed_at = {":at": {"S": moments.to_text(now)}}
         writes: list[Item] = [
             {
@@ -246,8 +275,7 @@ class SessionRows(Table):
                         ":closed": {"S": Status.CLOSED},
                         ":open": {"S": Status.OPEN},
                         ":reason": {"S": reason},
-                        # From when it could be used last: a close that comes late must not lengthen its life.
-                        ":end": self.ttl("session-map", min(now, session.closes_at))["expires_at"],
+                        ":end": end,
                     },
                 }
             }
@@ -257,9 +285,9 @@ class SessionRows(Table):
                 "Update": {
                     "TableName": self.name,
                     "Key": party_key(party, f"SESSION#{session.sid}"),
-                    # Only open sessions are looked up by person, so this row has done its work.
-                    "UpdateExpression": "SET closed_at = :at, expires_at = :now",
-                    "ExpressionAttributeValues": {**closed_at, ":now": number(epoch(now))},
+                    # Who says no must still be found in a call that goes on; after that this row has done its work.
+                    "UpdateExpression": "SET closed_at = :at, expires_at = :found",
+                    "ExpressionAttributeValues": {**closed_at, ":found": found},
                 }
             }
             for party in session.parties
@@ -275,6 +303,8 @@ class SessionRows(Table):
 
     def open_sessions(self, after: Mapping[str, str], limit: int) -> tuple[list[Session], dict[str, str]]:
         """Return at most `limit` open sessions of each shard after a position, and the position to go on from.
+
+        Among them are those that are over and owe the end of their calls (`owed_calls_of`).
 
         A position maps shards to the last key that was read; an empty one is the beginning, and the end.
         """
@@ -325,10 +355,6 @@ class SessionRows(Table):
         except ConditionFailedError:
             return False
         return True
-
-
-def _shard(sid: str) -> str:
-    return SHARDS[hashlib.sha256(sid.encode()).digest()[0] % len(SHARDS)]
 
 
 def _scopes(record: DecisionRecord) -> tuple[Scope, ...]:

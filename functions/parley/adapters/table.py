@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -138,6 +139,15 @@ class Table:
     def wait(self, attempt: int) -> None:
         """Wait a random while, longer each time (full jitter), two seconds in all at most."""
         self._sleep(random.random() * min(0.01 * 2**attempt, 0.3))  # noqa: S311 - no secret
+
+
+SHARDS = ("0", "1", "2", "3")
+"""The partitions of the index of open sessions."""
+
+
+def shard_of(sid: str) -> str:
+    """Return the partition of the index of open sessions that a session belongs to."""
+    return SHARDS[hashlib.sha256(sid.encode()).digest()[0] % len(SHARDS)]
 
 
 ABSENT: Item = {"ConditionExpression": "attribute_not_exists(pk)"}

@@ -164,7 +164,8 @@ class Head:
 class Standing:
     """Where one person's consent for one scope stands: the projection that decisions read.
 
-    A `state` of None is one that this version does not know; nothing is ever allowed on its ground.
+    A `state` of None is one that this version does not know; nothing is ever allowed on its ground. `notice` is the id
+    and the version of the text that was shown, None if they are not known.
     """
 
     party: str
@@ -176,9 +177,13 @@ class Standing:
     effective_at: datetime
     valid_until: datetime | None = None
     kind: Kind = Kind.EXPLICIT
+    notice: tuple[str, int | str] | None = None
 
     def at(self, now: datetime) -> State | None:
-        """Return the state at a moment: validity runs out by itself, nobody has to notice."""
+        """Return the state at a moment: validity runs out by itself, nobody has to notice.
+
+        Whether what was agreed to has widened since is for `disclosure.state_at` to say.
+        """
         if self.state is State.GIVEN and self.valid_until is not None and now >= self.valid_until:
             return State.EXPIRED
         return self.state
@@ -276,6 +281,7 @@ def follow(current: Standing | None, record: ConsentRecord) -> Standing:
         effective_at=event.effective_at,
         valid_until=event.valid_until,
         kind=event.kind,
+        notice=_shown(event.notice),
     )
     if current is None:
         return following
@@ -388,6 +394,11 @@ def _document(event: ConsentEvent, record_id: str, seq: int, recorded_at: dateti
         "actor": event.actor,
         "source_event_id": event.source_event_id,
     }
+
+
+def _shown(notice: Mapping[str, Any] | None) -> tuple[str, int | str] | None:
+    shown, version = (notice or {}).get("id"), (notice or {}).get("version")
+    return (shown, version) if isinstance(shown, str) and isinstance(version, int | str) else None
 
 
 def _receipt_id(record_id: str) -> str:

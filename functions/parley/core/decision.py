@@ -1,7 +1,8 @@
 """The gate: may these people be connected now, or may they be recorded, stored, transcribed.
 
 Everybody has to have agreed, towards the other or towards the service as a whole (requirements R8, R9, R11). One
-record that says no, has run out, was invalidated or cannot be understood outweighs any number that say yes.
+record that says no, has run out, was invalidated, was given to a narrower purpose than today's or cannot be understood
+outweighs any number that say yes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from parley.core.consent import Kind, Scope, Standing, State
+from parley.core.disclosure import STALE, state_at
 
 UNKNOWN = "unknown"
 """The state of a consent that there is no record of, or whose record cannot be understood."""
@@ -82,17 +84,17 @@ def decide(
     return Decision(tuple(reasons), tuple(sorted(record_ids)), permitted_until)
 
 
-def _state(standing: Standing, now: datetime, *, implied: bool) -> State | None:
+def _state(standing: Standing, now: datetime, *, implied: bool) -> str | None:
     """Return the state that counts: an implied consent that is not enough is as good as a question."""
-    state = standing.at(now)
-    return State.REQUESTED if state is State.GIVEN and standing.kind is Kind.IMPLIED and not implied else state
+    state = state_at(standing, now)
+    return State.REQUESTED if state == State.GIVEN and standing.kind is Kind.IMPLIED and not implied else state
 
 
 # What outweighs what, strongest first. A pending question does not take back a consent that is in force.
-_WEIGHTS = (State.WITHDRAWN, State.REFUSED, State.INVALIDATED, State.EXPIRED, State.GIVEN, State.REQUESTED)
+_WEIGHTS = (State.WITHDRAWN, State.REFUSED, State.INVALIDATED, State.EXPIRED, STALE, State.GIVEN, State.REQUESTED)
 
 
-def _weigh(states: Sequence[State | None]) -> str:
+def _weigh(states: Sequence[str | None]) -> str:
     if None in states:
         return UNKNOWN
     return next((str(state) for state in _WEIGHTS if state in states), UNKNOWN)

@@ -13,11 +13,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from parley.core.consent import Scope, sha256_hex
+from parley.core.consent import Scope, Standing, State, sha256_hex
 from parley.core.identity import calling_code
 from parley.core.retention import RecordClass
 
@@ -42,6 +42,10 @@ COVERED: Mapping[Scope, str] = {
     Scope.RECORD_VOICE: "recording",
 }
 """What a notice that asks for a scope must state the period and the purpose of: a name of `KEPT`."""
+
+
+STALE = "stale"
+"""The state of a consent to a notice whose purpose was widened since. No record has it: it follows from the notices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,10 @@ class Template:
             if version.number == number:
                 return version
         raise KeyError(f"{self.id} has no version {number}")
+
+
+APP = "app:"
+"""What the id of a text begins with that is the application's own, a screen or a contract, and not in this file."""
 
 
 @functools.cache
@@ -208,6 +216,35 @@ def stale(given_version: int, current: Template) -> bool:
     if all(version.number != given_version for version in current.versions):
         return True
     return any(version.widens for version in current.versions if version.number > given_version)
+
+
+def known(notice_id: str, version: object, language: object = None) -> bool:
+    """Tell whether a notice of ours has a version and, if one is named, has it in that language on any channel.
+
+    A consent to a text that was never there proves nothing. Raises KeyError for a notice that is not ours.
+    """
+    versions = {one.number: one for one in templates()[notice_id].versions}
+    if isinstance(version, bool) or not isinstance(version, int) or version not in versions:
+        return False
+    return language is None or any(language in wordings for wordings in versions[version].texts.values())
+
+
+def is_stale(standing: Standing) -> bool:
+    """Tell whether a consent that is given rests on a version of a notice of ours after which the purpose was widened.
+
+    A text that is not ours has its own versions, and of one that is not known nobody can tell: neither is stale.
+    """
+    if standing.state is not State.GIVEN or standing.notice is None:
+        return False
+    notice_id, version = standing.notice
+    template = templates().get(notice_id)
+    return template is not None and (not isinstance(version, int) or stale(version, template))
+
+
+def state_at(standing: Standing, now: datetime) -> str | None:
+    """Return where a consent stands at a moment, in the light of today's notices: one that is in force may be stale."""
+    state = standing.at(now)
+    return STALE if state is State.GIVEN and is_stale(standing) else state
 
 
 def _template(notice_id: str, raw: Mapping[str, Any]) -> Template:

@@ -16,7 +16,7 @@ from typing import Any
 
 from parley.core import moments
 from parley.core.consent import NO, Scope, Standing, State, canonical_json
-from parley.core.disclosure import templates
+from parley.core.disclosure import state_at, templates
 
 REMINDER = "pending"
 """The notice that asks again to be connected, in other words."""
@@ -75,7 +75,8 @@ def askable() -> Mapping[Scope, str]:
 def objection(standings: Iterable[Standing], scope: Scope, counterpart: str | None, now: datetime) -> str | None:
     """Return why a person may not be asked, as a code, or None if they may.
 
-    `said-no`: to the service, to its messages, or to this very thing. `already-given`: there is nothing to ask.
+    `said-no`: to the service, to its messages, or to this very thing. `already-given`: there is nothing to ask. What
+    was given and has gone stale may be asked for again.
     """
     given = False
     for one in standings:
@@ -83,5 +84,5 @@ def objection(standings: Iterable[Standing], scope: Scope, counterpart: str | No
         service = one.scope in {Scope.MANAGE, Scope.RECEIVE_INFO} and one.counterpart is None
         if (here or service) and (one.state in NO or one.state is None):
             return "said-no"
-        given |= here and one.at(now) is State.GIVEN
+        given |= here and state_at(one, now) == State.GIVEN
     return "already-given" if given else None

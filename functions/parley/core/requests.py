@@ -162,12 +162,12 @@ def says_no_to_all(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
 
 
 def consent_request(
-    raw: Mapping[str, Any], *, now: datetime, methods: Collection[str], parse: Parse = parse_e164
+    raw: Mapping[str, Any], *, now: datetime, methods: Callable[[Scope], Collection[str]], parse: Parse = parse_e164
 ) -> ConsentRequest:
     """Read the body of `POST /v1/consents`.
 
-    `methods` are those that the stack accepts for asking and giving; a no is accepted however it was said. `parse`
-    reads a phone number.
+    `methods` tells those that the stack accepts for asking for and giving a scope (R16-R19); a no is accepted however
+    it was said. `parse` reads a phone number.
     Raises InvalidBodyError with every error found.
     """
     reader = _Reader(raw, parse)
@@ -199,8 +199,8 @@ def consent_request(
         reader.error("source_event_id", "is missing: it makes a repeated report harmless")
     if request.counterpart is not None and request.counterpart == request.party:
         reader.error("counterpart", "is the party itself")
-    if state in {State.REQUESTED, State.GIVEN} and str(request.method) not in methods:
-        reader.error("method", "is not one that this stack accepts (parley:consent.methods)")
+    if state in {State.REQUESTED, State.GIVEN} and str(request.method) not in methods(request.scope):
+        reader.error("method", "is not one that this stack accepts for this scope (parley:consent.methods)")
     if state is State.GIVEN and request.evidence:
         reader.proof(request, now)
     reader.finish()
@@ -480,13 +480,31 @@ class _Reader:
             if required and self.raw.get("notice") is None:
                 self.error("notice", "is missing: what the person was shown is part of the proof")
             return None
-        for member in ("id", "version", "language"):
-            value = document.get(member)
-            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-                self.error(f"notice.{member}", "is missing")
+        members = {member: document.get(member) for member in ("id", "version", "language")}
+        missing = [
+            member
+            for member, value in members.items()
+            if isinstance(value, bool) or not isinstance(value, str | int) or value == ""
+        ]
+        for member in missing:
+            self.error(f"notice.{member}", "is missing")
+        if required and not missing:  # a no counts, whatever it was said to
+            self.shown(**members)
         if not _SHA256.fullmatch(str(document.get("sha256"))):
             self.error("notice.sha256", "is not the SHA-256 of the text that was shown, in lower-case hex")
         return document
+
+    def shown(self, id: object, version: object, language: object) -> None:  # noqa: A002 - named as the body names it
+        """Check that a text of ours was ever there, and that any other is said to be the application's own."""
+        if not isinstance(id, str) or id not in disclosure.templates():
+            if not str(id).startswith(disclosure.APP) or id == disclosure.APP:
+                ours = ", ".join(disclosure.templates())
+                reason = f"is none of {ours}, and a text of your own is named {disclosure.APP}NAME"
+                self.error("notice.id", reason)
+        elif not disclosure.known(id, version):
+            self.error("notice.version", "is no version of this notice (docs/notices.md)")
+        elif not disclosure.known(id, version, language):
+            self.error("notice.language", "is none that this version of the notice is in (docs/notices.md)")
 
     def evidence(self, *, required: bool) -> Mapping[str, Any]:
         document = self.document("evidence")

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from parley.core.consent import NO, Kind, Scope, Standing, State, sha256_hex
+from parley.core.disclosure import is_stale
 
 MIN_TTL = 60
 """Seconds: a shorter session would be over before the first message arrived."""
@@ -23,6 +24,9 @@ PARTICIPANTS = 2
 
 IN_FLIGHT = timedelta(seconds=35)
 """How long an attempt to open a session may be under way: a little longer than the function that makes it may run."""
+
+LONGEST_CALL = timedelta(seconds=14_400)
+"""How long a call may go on after its session is over: Twilio ends it then (TwiML Dial, timeLimit by default)."""
 
 _INTENT_ID = re.compile(r"si_[0-9a-f]{32}")
 _UNIQUE_NAME = re.compile(rf"({_INTENT_ID.pattern})\.[1-9][0-9]{{0,8}}")
@@ -161,7 +165,7 @@ def takes_away(before: Standing | None, after: Standing, *, counterparts: Collec
         return False
     if after.state is State.REQUESTED:
         return before is not None and before.state is State.GIVEN
-    if after.state is not State.GIVEN or after.kind is Kind.IMPLIED:
+    if after.state is not State.GIVEN or after.kind is Kind.IMPLIED or is_stale(after):
         return True
     return after.valid_until is not None and after.valid_until < closes_at
 

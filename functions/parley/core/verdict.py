@@ -19,6 +19,7 @@ from typing import Any
 from parley.core import moments
 from parley.core.consent import Scope, Standing, State
 from parley.core.decision import UNKNOWN, Decision, Reason, decide
+from parley.core.disclosure import STALE
 from parley.core.jurisdiction import Explicitness, JurisdictionPolicy, Location, Required, Ruling, Table, rule_for
 from parley.core.sessions import is_intent_id
 
@@ -175,6 +176,7 @@ _STATES: Mapping[str, str] = {
     State.WITHDRAWN: "was withdrawn",
     State.EXPIRED: "has run out",
     State.INVALIDATED: "was found to be invalid",
+    STALE: "was given to a notice whose purpose is wider now, and must be asked for again",
     UNKNOWN: "is not on record",
 }
 

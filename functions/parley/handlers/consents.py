@@ -13,6 +13,8 @@ from parley import log, runtime
 from parley.adapters.numbers import parse_number
 from parley.core import moments
 from parley.core.consent import NO, ConsentEvent, Scope, State
+from parley.core.decision import UNKNOWN
+from parley.core.disclosure import state_at
 from parley.core.identity import is_party_key, label
 from parley.core.optout import CONFIRM_WITHIN
 from parley.core.problem import invalid, problem
@@ -25,6 +27,7 @@ from parley.core.requests import (
     read_json,
     says_no_to_all,
 )
+from parley.core.verdict import words
 from parley.ports import Seal, SourceEventReusedError
 from parley.reported import event_of
 from parley.telling import confirm_by_number
@@ -54,7 +57,7 @@ def _record(request: Request) -> Answer:
     env, clock = runtime.environment(), runtime.clock()
     try:
         raw, everything = says_no_to_all(read_json(request.body))
-        wanted = consent_request(raw, now=clock.now(), methods=env.consent.methods, parse=parse_number)
+        wanted = consent_request(raw, now=clock.now(), methods=env.consent.methods_for, parse=parse_number)
     except InvalidBodyError as error:
         return refuse(invalid(error.errors))
     identities = runtime.identities()
@@ -154,7 +157,8 @@ def _show(party: str) -> Answer:
         {
             "scope": standing.scope,
             "counterpart": standing.counterpart,
-            "state": standing.at(now),
+            "state": state_at(standing, now),
+            "words": words(standing.scope, state_at(standing, now) or UNKNOWN),
             "effective_at": moments.to_text(standing.effective_at),
             "valid_until": None if standing.valid_until is None else moments.to_text(standing.valid_until),
             "seq": standing.seq,

@@ -3,9 +3,12 @@
 Proxy asks before each message and call, and goes on unless it is told 403 in time (twilio.com/docs/proxy/api/webhooks).
 So whatever cannot be proven is answered 403: a bad signature, an unknown session, a ledger that does not answer, a
 mistake in this very file. One read answers it: the row of a session says by itself whether its parties still consent,
-since whatever takes a consent back is written there in the same transaction. Its decisions are lines of the log only: a
-row of the ledger would cost a second round trip. Stop words that Proxy itself does not hold back (REVOKE, OPTOUT, other
-languages) and phrases such as "stop texting me" are not passed on to the other person either; they are a withdrawal.
+since whatever takes a consent back is written there in the same transaction. One thing takes a consent back without a
+record: a deployment whose notice widens the purpose. No session opens on such a consent any more, and the reconciler's
+next run closes those that are open; until then, at most its bound, they connect. Its decisions are lines of the log
+only: a row of the ledger would cost a second round trip. Stop words that Proxy itself does not hold back (REVOKE,
+OPTOUT, other languages) and phrases such as "stop texting me" are not passed on to the other person either; they are a
+withdrawal.
 """
 
 from __future__ import annotations

@@ -30,13 +30,13 @@ from parley.withdrawal import named
 def handle(request: Request) -> Answer:
     """Send a question: 201. 200: the same question is open already, and was not sent again."""
     env, now = runtime.environment(), runtime.clock().now()
-    if env.consent.ask_from is None or str(Method.SMS_REPLY) not in env.consent.methods:
-        detail = "This stack does not ask by text: set parley:consent.askFrom, and sms_reply among its methods."
-        return refuse(problem("not-asked-by-text", 409, detail))
     try:
         wanted = question_request(read_json(request.body), parse=parse_number)
     except InvalidBodyError as error:
         return refuse(invalid(error.errors))
+    if env.consent.ask_from is None or str(Method.SMS_REPLY) not in env.consent.methods_for(wanted.scope):
+        detail = "This stack does not ask for this by text: set parley:consent.askFrom, and sms_reply in its methods."
+        return refuse(problem("not-asked-by-text", 409, detail))
     identities, ledger = runtime.identities(), runtime.ledger()
     party = identities.party(wanted.party)
     counterpart = None if wanted.counterpart is None else identities.party(wanted.counterpart)

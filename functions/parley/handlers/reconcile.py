@@ -5,10 +5,10 @@ Proxy drops STOP and its like without telling any webhook; the only trace is ale
 leaves alert 80908, which names the message. So the messages themselves are gone through as well: a stop word that left
 no trace is there, and a text that Twilio did not send because its recipient had said STOP.
 
-A session may outlive its consent when closing it failed. One that was
-made while its answer was lost has the name of an intent that never became a session; and one that the ledger holds for
-open may be closed at Twilio. Every part is safe to repeat, goes on where the last run stopped, and is bounded in what
-it reads.
+A session may outlive its consent when closing it failed, or when a deployment widened the purpose of the notice that
+the consent rests on. One that was made while its answer was lost has the name of an intent that never became a session;
+and one that the ledger holds for open may be closed at Twilio. Every part is safe to repeat, goes on where the last run
+stopped, and is bounded in what it reads.
 
 What stays open, for stop words that Proxy forwards: webhooks that vanish without an alert, an alert that names
 something else than the message (what it names is documented nowhere; the emulator has it name the inbound message),
@@ -31,7 +31,7 @@ from parley.core.sessions import IN_FLIGHT, Session, Stage, Status, intent_of
 from parley.core.verification import METRICS
 from parley.found import BARRED, SWALLOWED, UNHEARD, Taken, take_alert, take_message
 from parley.ports import Alert, CarrierError, FoundSession, LedgerError, Message
-from parley.withdrawal import close, judge
+from parley.withdrawal import close, end_calls, judge
 
 ACTOR = "fn:reconcile"
 
@@ -291,6 +291,9 @@ def _sweep_sessions(deadline: float, done: dict[str, int]) -> bool:
     while True:
         sessions, position = ledger.open_sessions(position, SESSIONS_LIMIT)
         for session in sessions:
+            if session.status is Status.CLOSED:
+                complete &= end_calls(ledger, runtime.carrier(), session)
+                continue
             if _why_closed(session) is None:
                 continue
             # The list may be a little older than the session, which may have been renewed or closed meanwhile.
