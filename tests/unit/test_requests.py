@@ -14,13 +14,17 @@ from parley.core.consent import Kind, Method, Scope, State
 from parley.core.jurisdiction import Confidence, Location, Source
 from parley.core.requests import (
     BODY_LIMIT,
+    LINK_DAYS,
     ConsentRequest,
     InvalidBodyError,
+    LinkRequest,
     SessionRequest,
     consent_request,
     idempotency_key,
+    link_request,
     read_json,
     renewal_request,
+    says_no_to_all,
     session_request,
 )
 from parley.core.sessions import Mode
@@ -107,6 +111,11 @@ class TestConsent:
         assert read_consent(raw).evidence == {}
         unknown = {"id": "of-last-year", "version": 9, "language": "en", "sha256": "ab" * 32}
         assert read_consent(consent_body(state=state, notice=unknown)).notice == unknown
+
+    def test_notice_of_ours_is_read(self) -> None:
+        """A notice of the kit is known by its id, version and language."""
+        notice = {"id": "manage", "version": 1, "language": "de", "sha256": "ab" * 32}
+        assert read_consent(consent_body(notice=notice)).notice == notice
 
     def test_numbers_do_not_show(self) -> None:
         """A request does not show its numbers when it is printed."""
@@ -343,3 +352,55 @@ class TestSession:
             session_request(
                 session_body(mode="voice-only"), ttl_limit=60, mode="message-only", modes=(Mode.MESSAGE_ONLY,)
             )
+
+
+class TestNoToAll:
+    """`POST /v1/consents` with the scope `all`."""
+
+    def test_one_scope_stays_as_it_is(self) -> None:
+        """A body about one scope is passed on untouched."""
+        raw = consent_body()
+        assert says_no_to_all(raw) == (raw, False)
+
+    @pytest.mark.parametrize("state", ["refused", "withdrawn"])
+    def test_no_to_the_service_is_about_everything(self, state: str) -> None:
+        """A no towards the service as a whole may be about every scope at once."""
+        raw, everything = says_no_to_all(consent_body(scope="all", state=state))
+        assert (raw["scope"], everything) == ("manage", True)
+
+    @pytest.mark.parametrize(
+        "changes", [{"state": "given"}, {"state": None}, {"state": "withdrawn", "counterpart": BEN}]
+    )
+    def test_nothing_else_is(self, changes: dict[str, Any]) -> None:
+        """What is agreed to is asked one by one, and a no towards one person is about one scope."""
+        with pytest.raises(InvalidBodyError) as caught:
+            says_no_to_all(consent_body(scope="all", **changes))
+        assert [error["path"] for error in caught.value.errors] == ["scope"]
+
+
+class TestLink:
+    """`POST /v1/optout-links`."""
+
+    @pytest.mark.parametrize("party", [ANA, "a" * 64])
+    def test_reads_a_person_and_days(self, party: str) -> None:
+        """A person is named by a number or a key; without days a link lives as long as one may."""
+        assert link_request({"party": party, "days": 3}) == LinkRequest(party, 3)
+        assert link_request({"party": party}).days == LINK_DAYS
+
+    @pytest.mark.parametrize(
+        ("raw", "path"),
+        [
+            ({}, "party"),
+            ({"party": "Ana"}, "party"),
+            ({"party": ANA, "days": 0}, "days"),
+            ({"party": ANA, "days": LINK_DAYS + 1}, "days"),
+            ({"party": ANA, "days": True}, "days"),
+            ({"party": ANA, "days": "3"}, "days"),
+            ({"party": ANA, "day": 3}, "day"),
+        ],
+    )
+    def test_error_has_its_path(self, raw: dict[str, Any], path: str) -> None:
+        """Each error is told with its path."""
+        with pytest.raises(InvalidBodyError) as caught:
+            link_request(raw)
+        assert path in {error["path"] for error in caught.value.errors}

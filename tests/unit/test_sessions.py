@@ -139,6 +139,18 @@ def test_other_peoples_and_other_scopes_take_nothing_away() -> None:
     assert not takes_away(None, other, counterparts=[BEN], closes_at=ends)
 
 
+def test_question_takes_away_only_what_it_replaced() -> None:
+    """A consent that became a question took itself away; a question where there was nothing takes nothing."""
+    asked = Standing(ANA, Scope.MANAGE, None, State.REQUESTED, 2, "cr_2", NOON)
+    given_ = dataclasses.replace(asked, state=State.GIVEN, seq=1)
+    ends = NOON + timedelta(hours=1)
+    assert takes_away(given_, asked, counterparts=[BEN], closes_at=ends)
+    assert not takes_away(None, asked, counterparts=[BEN], closes_at=ends)
+    assert not takes_away(asked, given_, counterparts=[BEN], closes_at=ends)
+    short = dataclasses.replace(given_, valid_until=NOON)
+    assert takes_away(asked, short, counterparts=[BEN], closes_at=ends)
+
+
 class TestIntents:
     """Attempts to open a session, and the names by which they are found at Twilio."""
 
