@@ -41,7 +41,7 @@ from parley.handlers import (
     voice,
 )
 from parley.ports import Ledger
-from urllib3.util import Retry
+from urllib3.util import Retry, Timeout
 
 from local.aws.kms_keys import private_key
 from local.clock import Clock
@@ -471,6 +471,9 @@ def one_world(clock: Clock, emulator: Emulator, endpoint: str) -> Iterator[World
         patch.delenv("AWS_ENDPOINT_URL", raising=False)
         patch.setattr(Retry, "sleep", lambda *_: None)
         patch.setattr("moto.kms.models.generate_private_key", private_key)
+        # What is urgent has seconds of the real clock, and this machine may be busy with other tests.
+        patch.setattr("parley.withdrawal.URGENT_SECONDS", 60.0)
+        patch.setattr("parley.adapters.twilio.URGENT_TIMEOUT", Timeout(connect=10.0, read=30.0))
         patch.setattr(runtime, "_client", aws)
         patch.setattr(runtime, "SystemClock", lambda: MovedClock(clock))
         world = World(patch, clock, emulator, endpoint)
