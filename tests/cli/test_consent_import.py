@@ -440,7 +440,7 @@ class TestScale:
     def test_many_rows(self, tmp_path: Path) -> None:
         """Tens of thousands of rows of as many people are recorded, 1,500 or more in a second of processor time.
 
-        The floor is for a machine that others use too; alone it is above 5,000 (see the bench).
+        The floor is for a machine that others use too; the bench has the figure of one that nobody else uses.
         """
         file = write_signed(tmp_path / "signed.csv", ROWS)
         dynamo, kms = Forgetful(), MemoryKms()
