@@ -14,9 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
-from botocore.config import Config
-from parley.adapters.live import WORKERS
-from parley.adapters.live_aws import SERVICES
+from parley.adapters.live_aws import PATIENT, SERVICES
 from parley.adapters.secrets import Secrets, TwilioCredentials
 from parley.adapters.twilio import TwilioCarrier
 from parley.clock import SystemClock
@@ -29,12 +27,6 @@ from cli.home import CloudInfo
 SECONDS = 300.0
 """How long all reads together may take; what was not read by then cannot be told."""
 
-_CONFIG = Config(
-    connect_timeout=3,
-    read_timeout=20,
-    max_pool_connections=WORKERS,
-    retries={"total_max_attempts": 5, "mode": "standard"},
-)
 DIFFERENCES = frozenset({Verdict.DIFFERS, Verdict.ABSENT})
 
 
@@ -52,7 +44,7 @@ def clients(environment: Mapping[str, str] | None) -> dict[str, Any]:
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
             region_name=environment["AWS_REGION"],
         )
-    return {service: session.client(service, endpoint_url=endpoint, config=_CONFIG) for service in SERVICES}
+    return {service: session.client(service, endpoint_url=endpoint, config=PATIENT) for service in SERVICES}
 
 
 def carrier(declaration: Mapping[str, Any], made: Mapping[str, Any], cloud: CloudInfo | None) -> TwilioCarrier:

@@ -95,19 +95,11 @@ def carrier() -> TwilioCarrier:
 def inspection_clients() -> Mapping[str, Any]:
     """Return a client for each service that the daily check asks: nobody waits for it, so they are patient."""
     import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
 
-    from parley.adapters.live import WORKERS  # noqa: PLC0415
-    from parley.adapters.live_aws import SERVICES  # noqa: PLC0415
+    from parley.adapters.live_aws import PATIENT, SERVICES  # noqa: PLC0415
 
-    config = Config(
-        connect_timeout=3,
-        read_timeout=20,
-        max_pool_connections=WORKERS,
-        retries={"total_max_attempts": 5, "mode": "standard"},
-    )
     client: Any = boto3.client  # the stubs know no service by a computed name
-    return {service: client(service, config=config) for service in SERVICES}
+    return {service: client(service, config=PATIENT) for service in SERVICES}
 
 
 def _credentials(renewed: bool) -> TwilioCredentials:

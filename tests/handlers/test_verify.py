@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from parley import runtime
 from parley.adapters.live_aws import SERVICES
+from parley.clock import RESERVE_SECONDS, seconds_left
 from parley.core.retention import CURRENT_DECLARATION
 from parley.core.verification import OLDEST, digests
 from parley.handlers import verify
@@ -304,12 +305,12 @@ class TestUnread:
 
     def test_no_time(self, stack: World, capsys: pytest.CaptureFixture[str]) -> None:
         """A run that has hardly any time tells that it could not tell, instead of being cut off."""
-        stack.patch.setattr(verify, "_seconds", lambda _context: 0.0)
+        stack.patch.setattr(verify, "seconds_left", lambda _context: 0.0)
         assert {each["event"] for each in failing(capsys)} == {"cannot-tell"}
 
     def test_reserve(self) -> None:
         """The reads stop well before the run would be cut off."""
-        assert verify._seconds(Context(300)) == 300 - verify.RESERVE_SECONDS
+        assert seconds_left(Context(300)) == 300 - RESERVE_SECONDS
 
 
 class Refusing:

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from parley.adapters.live import Deadline, GoneError, Read
+from parley.adapters.live import WORKERS, Deadline, GoneError, Read
 from parley.core.verification import OLDEST, Oldest, Unread, cutoff, digests
 
 SERVICES: Final = (
@@ -24,6 +25,14 @@ SERVICES: Final = (
     *("lambda", "iam", "scheduler", "apigatewayv2", "cloudwatch"),
 )
 """The services that are asked, by boto3's names."""
+
+PATIENT: Final = Config(
+    connect_timeout=3,
+    read_timeout=20,
+    max_pool_connections=WORKERS,
+    retries={"total_max_attempts": 5, "mode": "standard"},
+)
+"""How they are asked: nobody waits for a check as a webhook's sender does."""
 
 LIVE: Final = "live"
 """The alias that takes all traffic: what `$LATEST` is set to serves nobody."""

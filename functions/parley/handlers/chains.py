@@ -19,6 +19,7 @@ from typing import Any
 from parley import log, runtime
 from parley.adapters.copies import BEHIND
 from parley.audit import audit
+from parley.clock import seconds_left
 from parley.core import moments
 from parley.core.chains import FINDINGS, UNREAD
 from parley.core.identity import label
@@ -41,12 +42,6 @@ PAGE = 500
 
 FAILURES_LIMIT = 5
 """How many people in a row may be unreadable before a part is given up until the next run: then it is not them."""
-
-RESERVE_SECONDS = 30.0
-"""How long before its end a run stops, to still tell what it has and to leave its cursor."""
-
-SECONDS = 240.0
-"""How long a run takes where nobody says when it ends."""
 
 
 class ChainsError(Exception):
@@ -97,7 +92,7 @@ def handle(_event: object, context: Any) -> dict[str, int]:
 
     Raises ChainsError if anything is wrong or unread, so that the function's error alarm rings.
     """
-    deadline = time.monotonic() + _seconds(context)
+    deadline = time.monotonic() + seconds_left(context)
     ledger, now = runtime.ledger(), runtime.clock().now()
     runtime.copies()  # made here: clients must not be made by several threads at once
     cursor = ledger.load_cursor(CURSOR)
@@ -187,8 +182,3 @@ def _take(part: _Part, parties: list[str], now: datetime, deadline: float, behin
         if not part.unread_in_a_row:
             part.position = party + behind
     return True
-
-
-def _seconds(context: Any) -> float:
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    return max(1.0, remaining() / 1000 - RESERVE_SECONDS) if remaining else SECONDS

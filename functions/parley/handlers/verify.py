@@ -11,15 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from parley import log, runtime
+from parley.clock import seconds_left
 from parley.core.retention import CURRENT_DECLARATION
 from parley.core.verification import METRICS, Check, Verdict
 from parley.inspection import DeclarationError, inspect
-
-RESERVE_SECONDS = 30.0
-"""How long before its end a run stops reading, to still tell what it has."""
-
-SECONDS = 240.0
-"""How long the reads of a run may take where nobody says when it ends."""
 
 
 class VerificationError(Exception):
@@ -37,7 +32,7 @@ def handle(_event: object, context: Any) -> dict[str, int]:
         runtime.inspection_clients(),
         runtime.carrier(),
         runtime.clock().now(),
-        _seconds(context),
+        seconds_left(context),
     )
     wrong = [check for check in checks if check.verdict is not Verdict.TRUE]
     for check in wrong:
@@ -58,11 +53,6 @@ def _declaration() -> Mapping[str, Any]:
     answer = runtime.inspection_clients()["s3"].get_object(Bucket=bucket, Key=CURRENT_DECLARATION)
     declaration: Mapping[str, Any] = json.loads(answer["Body"].read())
     return declaration
-
-
-def _seconds(context: Any) -> float:
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    return max(1.0, remaining() / 1000 - RESERVE_SECONDS) if remaining else SECONDS
 
 
 def _tell(check: Check) -> None:
