@@ -341,13 +341,14 @@ def _prove(ledger: DynamoLedger, party: str) -> Proof:
     except ChainError as error:
         return Proof(party, len(records), fault=str(error))
     gone = records[0].seq - 1 if records else 0
-    # Without the beginning only what was said since can be concluded again.
-    followed = project(records) if not gone else {}
+    # Without the beginning only what was said since can be concluded again; an erasure is a no without a record.
+    whole = not gone and ledger.suppression(party) is None
+    followed = project(records) if whole else {}
     for standing in standings:
         is_there = followed.get((standing.scope, standing.counterpart)) == standing
-        if not gone and not is_there:
+        if whole and not is_there:
             return Proof(party, len(records), fault=f"{standing.scope} does not stand as the records say")
-    if not gone and len(followed) != len(standings):
+    if whole and len(followed) != len(standings):
         return Proof(party, len(records), fault="a standing that follows from the records is missing")
     return Proof(party, len(records), gone)
 

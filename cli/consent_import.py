@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import gc
 import hashlib
 import json
 import os
@@ -22,7 +23,8 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -46,6 +48,9 @@ LANES = 32
 
 WAITING = 4
 """Batches that may wait for each lane: enough to keep it busy, few enough to keep the file out of memory."""
+
+COLLECT_AFTER = 100_000
+"""How many more objects there are before Python looks for reference cycles among them (`gc.set_threshold`)."""
 
 JOURNAL_VERSION = 1
 
@@ -74,7 +79,10 @@ COLUMNS: Mapping[str, str] = {
 
 REQUIRED = ("party", "occurred_at")
 EVIDENCE = "evidence."
+_NOTICE = {name: f"notice_{name}" for name in ("id", "version", "language", "sha256")}
+_TENURE = ("first_seen", "last_verified", "line_type")
 _WHOLE = frozenset({"interval_seconds", "offset_seconds", "pages", "row", "stayed_seconds"})
+_INTEGER = re.compile("0|[1-9][0-9]{0,17}", re.ASCII)
 _STATES = ("given", "refused", "withdrawn")
 
 Reject = tuple[int, str, str]
@@ -256,7 +264,7 @@ class Source:
             elif not "".join(values).isprintable() and any(_undecodable(value) for value in values):
                 yield number, "is not UTF-8"
             else:
-                yield number, dict(zip(self.header, (value.strip() for value in values), strict=True))
+                yield number, dict(zip(self.header, map(str.strip, values), strict=True))
 
 
 def _undecodable(value: str) -> bool:
@@ -266,16 +274,15 @@ def _undecodable(value: str) -> bool:
 def body_of(values: Mapping[str, str], plan: Plan, scope: Scope, source_event_id: str) -> dict[str, Any]:
     """Return the body of `POST /v1/consents` that says what a row says. Empty values are as good as none."""
     row = {name: value for name, value in {**plan.constants, **values}.items() if value}
-    evidence = {
-        name.removeprefix(EVIDENCE): _evidence(name.removeprefix(EVIDENCE), value)
-        for name, value in row.items()
-        if name.startswith(EVIDENCE)
+    evidence: dict[str, str | int] = {
+        name.removeprefix(EVIDENCE): value for name, value in row.items() if name.startswith(EVIDENCE)
     }
-    members = ("id", "version", "language", "sha256")
-    notice: dict[str, str | int] = {name: row[f"notice_{name}"] for name in members if f"notice_{name}" in row}
+    for name in _WHOLE & evidence.keys():
+        evidence[name] = _number(row[EVIDENCE + name])
+    notice: dict[str, str | int] = {name: row[column] for name, column in _NOTICE.items() if column in row}
     if "version" in notice:
         notice["version"] = _number(row["notice_version"])
-    tenure = {name: row[name] for name in ("first_seen", "last_verified", "line_type") if name in row}
+    tenure = {name: row[name] for name in _TENURE if name in row}
     body: dict[str, Any] = {
         "party": row.get("party"),
         "scope": scope,
@@ -303,13 +310,65 @@ def body_of(values: Mapping[str, str], plan: Plan, scope: Scope, source_event_id
     return body
 
 
-def _evidence(name: str, value: str) -> str | int:
-    return _number(value) if name in _WHOLE else value
-
-
 def _number(value: str) -> str | int:
     # As JSON would have it: a number where one is written, and a text where a zero leads, as in an id.
-    return int(value) if re.fullmatch("0|[1-9][0-9]{0,17}", value, re.ASCII) else value
+    return int(value) if _INTEGER.fullmatch(value) else value
+
+
+class _Lanes:
+    """Carries out batches of rows, LANES at once. Each person belongs to one lane, whose batches follow one another.
+
+    After a batch failed no other is begun: it may hold a later row of somebody whose earlier one was not written.
+    """
+
+    def __init__(self, carry: Callable[[Sequence[_Row]], None]) -> None:
+        self._carry = carry
+        self._lanes = [ThreadPoolExecutor(1, thread_name_prefix=f"lane-{number}") for number in range(LANES)]
+        self._batches: list[dict[str, _Row]] = [{} for _ in self._lanes]
+        self._room = threading.Semaphore(WAITING * LANES)
+        self._failures: list[BaseException] = []
+
+    def add(self, row: _Row) -> None:
+        """Put a row into its person's lane; wait if too much is under way. Raises what a batch raised."""
+        self._raise_failure()
+        party = row.requests[0].party
+        lane = zlib.crc32(party.encode()) % LANES
+        if party in self._batches[lane] or (len(self._batches[lane]) + 1) * _writes(row) > TRANSACTION_LIMIT:
+            self._send(lane)
+        self._batches[lane][party] = row
+
+    def finish(self) -> None:
+        """Carry out what is left, and wait for all that is under way. Raises what a batch raised."""
+        for lane in range(LANES):
+            self._send(lane)
+        for _ in range(WAITING * LANES):
+            self._room.acquire()
+        self._raise_failure()
+
+    def close(self) -> None:
+        """Begin nothing else, and wait for what is being carried out."""
+        for lane in self._lanes:
+            lane.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.shutdown(wait=True)
+
+    def _send(self, lane: int) -> None:
+        self._room.acquire()
+        self._lanes[lane].submit(self._work, list(self._batches[lane].values()))
+        self._batches[lane] = {}
+
+    def _work(self, batch: Sequence[_Row]) -> None:
+        try:
+            if batch and not self._failures:
+                self._carry(batch)
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that reads the rows
+            self._failures.append(error)
+        finally:
+            self._room.release()
+
+    def _raise_failure(self) -> None:
+        if self._failures:
+            raise self._failures[0]
 
 
 class Import:
@@ -327,7 +386,6 @@ class Import:
         tell: Callable[[Tally, int], None] = lambda _tally, _bytes: None,
     ) -> None:
         self._source, self._plan, self._environment, self._now, self._tell = source, plan, environment, now, tell
-        self._stopped = threading.Event()
         self._methods = environment.consent.methods_for
         for scope in plan.scopes:
             if str(plan.method) not in self._methods(scope):
@@ -358,37 +416,10 @@ class Import:
         Raises LedgerError if the ledger does not answer; what was done until then is in the journal.
         """
         carry = partial(self._carry, journal, ledger, identities, contacts)
-        lanes = [ThreadPoolExecutor(1, thread_name_prefix=f"lane-{number}") for number in range(LANES)]
-        under_way: set[Future[None]] = set()
-        batches: list[dict[str, _Row]] = [{} for _ in lanes]
-        try:
+        with closing(_Lanes(carry)) as lanes, _few_collections():
             for row in self._read(journal):
-                party = row.requests[0].party
-                lane = zlib.crc32(party.encode()) % LANES
-                batch = batches[lane]
-                if party in batch or (len(batch) + 1) * _writes(row) > TRANSACTION_LIMIT:
-                    under_way.add(lanes[lane].submit(carry, list(batch.values())))
-                    batch = batches[lane] = {}
-                    under_way = self._settled(under_way, WAITING * LANES)
-                batch[party] = row
-            for lane, batch in enumerate(batches):
-                if batch:
-                    under_way.add(lanes[lane].submit(carry, list(batch.values())))
-            self._settled(under_way, 0)
-        finally:
-            for executor in lanes:
-                executor.shutdown(wait=False, cancel_futures=True)
-            for executor in lanes:
-                executor.shutdown(wait=True)
-
-    @staticmethod
-    def _settled(under_way: set[Future[None]], limit: int) -> set[Future[None]]:
-        """Wait until no more than `limit` batches are under way; raise what one of those that ended raised."""
-        while len(under_way) > limit:
-            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-        return under_way
+                lanes.add(row)
+            lanes.finish()
 
     def _read(self, journal: Journal) -> Iterator[_Row]:
         """Yield the rows that hold to the rules; put the others in the journal."""
@@ -428,13 +459,7 @@ class Import:
         contacts: Contacts | None,
         batch: Sequence[_Row],
     ) -> None:
-        if self._stopped.is_set():
-            return  # a later row of somebody whose earlier one was not written
-        try:
-            outcomes = self._append(ledger, [self._entry(row, identities, contacts) for row in batch])
-        except BaseException:
-            self._stopped.set()
-            raise
+        outcomes = self._append(ledger, [self._entry(row, ledger.region, identities, contacts) for row in batch])
         rejected = [
             (row.number, "", _REFUSED[outcome])
             for row, outcome in zip(batch, outcomes, strict=True)
@@ -454,7 +479,7 @@ class Import:
             # One person whom others write to all the time must not keep the rest from being written.
             return [outcome for entry in entries for outcome in ledger.append_all([entry])]
 
-    def _entry(self, row: _Row, identities: Identities, contacts: Contacts | None) -> Entry:
+    def _entry(self, row: _Row, region: str, identities: Identities, contacts: Contacts | None) -> Entry:
         environment, first = self._environment, row.requests[0]
         party = identities.party(first.party)
         counterpart = None if first.counterpart is None else identities.party(first.counterpart)
@@ -467,6 +492,7 @@ class Import:
                 controller=environment.controller,
                 validity_days=environment.consent.validity_days,
                 purposes=environment.purposes,
+                storage_region=region,
             )
             for request in row.requests
         )
@@ -483,6 +509,17 @@ _REFUSED: Mapping[Refusal, str] = {
 def _writes(row: _Row) -> int:
     """Return how many items of a transaction a row takes at most: as `writes_of`, before there are events."""
     return 2 * len(row.requests) + 3
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for reference cycles seldom: rows make none, and the look at those under way is a sixth of all work."""
+    usual = gc.get_threshold()
+    gc.set_threshold(COLLECT_AFTER, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:

@@ -25,8 +25,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from cli.consent import consent_app
+from cli.erase import erase
 from cli.errors import CANNOT_TELL, DRIFT, INTERRUPTED, UserError
+from cli.hold import hold_app
 from cli.home import PROJECT, STACK, CloudInfo, Home, default_home
+from cli.sweep import sweep
 
 app = typer.Typer(
     name="parley",
@@ -38,6 +41,9 @@ app = typer.Typer(
 local_app = typer.Typer(help="The one-machine cloud: everything on loopback, no account needed.", no_args_is_help=True)
 app.add_typer(local_app, name="local")
 app.add_typer(consent_app, name="consent")
+app.add_typer(hold_app, name="hold")
+app.command("sweep", epilog="Example: parley sweep --dry-run")(sweep)
+app.command("erase", epilog="Example: parley erase user:rider-7 --dry-run")(erase)
 
 out = Console()
 err = Console(stderr=True)
@@ -185,7 +191,7 @@ def report(
         raise UserError("--export and --preview are two sources: give one of them", CANNOT_TELL)
     now = dt.datetime.now(dt.UTC)
     time_told = report_sources.moment(os.environ, now)
-    checks = None
+    checks, holds = None, None
     if export is not None:
         declaration, origin = report_sources.from_export(export, time_told, stack)
     elif preview:
@@ -195,9 +201,14 @@ def report(
     else:
         outputs, cloud = deployed(stack or STACK)
         declaration, origin = report_sources.from_outputs(stack or STACK, outputs, time_told)
-        checks = None if offline else _checks(declaration, cloud, now)
+        if not offline:
+            from cli.hold import standing  # noqa: PLC0415 - as above
+
+            checks = _checks(declaration, cloud, now)
+            holds, unread = standing(outputs, cloud)
+            checks += unread
     exempted = report_sources.exempted(now.date())
-    made = reports.build(declaration, origin, checks, requirements=requirements(), exemptions=exempted)
+    made = reports.build(declaration, origin, checks, requirements=requirements(), exemptions=exempted, holds=holds)
     text = {
         ReportFormat.MD: report_forms.to_markdown,
         ReportFormat.HTML: report_forms.to_html,
@@ -232,6 +243,36 @@ def verify(
             out.print(f"    {escape(fix)}", highlight=False, soft_wrap=True)
         out.print(verification.summary(found, time.monotonic() - began), highlight=False, soft_wrap=True)
     raise typer.Exit(verification.exit_code(found))
+
+
+@app.command(epilog="Example: parley doctor --stack prod")
+def doctor(
+    stack: Annotated[str, typer.Option(help="The stack whose account is examined.")] = STACK,
+    as_json: JsonFlag = False,
+) -> None:
+    """Look for what the Twilio account does behind the stack's back: recording or transcribing all calls, for one.
+
+    Exits with 0 when there is no trap, with 7 when there is one, and with 2 when something could not be asked.
+    """
+    from cli import doctor as traps  # noqa: PLC0415 - boto3 is slow to import
+    from cli import verify as verification  # noqa: PLC0415 - as above
+
+    outputs, cloud = deployed(stack)
+    declaration, now = outputs.get("declaration") or {}, dt.datetime.now(dt.UTC)
+    with _working("asking Twilio"):
+        made = verification.clients(cloud.aws_environment() if cloud else None)
+        twilio = verification.carrier(declaration, made, cloud)
+        found = traps.examine(twilio, verification.service_of(declaration))
+    if as_json:
+        print(traps.to_json(stack, found, now))
+    else:
+        colors = {traps.Word.FINE: "green", traps.Word.TRAP: "red"}
+        for each in found:
+            color = colors.get(each.word, "yellow")
+            out.print(f"[{color}]{each.word}[/] {each.trap}: {escape(each.what)}", highlight=False, soft_wrap=True)
+            if each.fix:
+                out.print(f"    {escape(each.fix)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(traps.exit_code(found))
 
 
 @app.command(epilog="Example: parley engine")

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from parley.core.holds import Hold, Subject
+from parley.core.identity import label
 from parley.core.verification import Check, Verdict, worst
 
 from cli import report_words as words
@@ -97,7 +99,6 @@ class Place:
     readers: tuple[str, ...]
     other_readers: str
     processor: str
-    enforced: bool
     enforced_by: str
     verdict: str
 
@@ -107,8 +108,7 @@ class RecordClass:
     """What is declared about one record class.
 
     `content` is the period until the record itself is gone for certain, `bound` that of its last name or metadata.
-    `release` is how long overdue copies stay once a legal hold is lifted. `paragraph` is the text for a privacy policy;
-    `open_at` are the processors where no rule deletes the copy.
+    `release` is how long overdue copies stay once a legal hold is lifted. `paragraph` is the text for a privacy policy.
     """
 
     record_class: str
@@ -130,7 +130,6 @@ class RecordClass:
     hold: bool
     places: tuple[Place, ...]
     copies: tuple[Copy, ...]
-    open_at: tuple[str, ...]
     paragraph: str
 
 
@@ -144,6 +143,22 @@ class Exemption:
     owner: str
     expires: str
     expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LegalHold:
+    """A legal hold that stands; a person is named by the beginning of their key. `late`: its review has passed."""
+
+    id: str
+    subject: str
+    reason: str
+    owner: str
+    placed: str
+    review: str
+    late: bool
+    stage: str
+    objects: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +213,7 @@ class AbsentCopy:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that the three forms say; `live` is None where nothing was looked up."""
+    """Everything that the three forms say; `live` and `holds` are None where nothing was looked up."""
 
     project: str
     stack: str
@@ -219,6 +234,7 @@ class Report:
     absent_copies: tuple[AbsentCopy, ...]
     requirements: tuple[Requirement, ...]
     exemptions: tuple[Exemption, ...]
+    holds: tuple[LegalHold, ...] | None
     findings: tuple[Finding, ...]
 
     @property
@@ -239,10 +255,12 @@ def build(
     *,
     requirements: Sequence[Requirement] = (),
     exemptions: Iterable[policy.Exemption] = (),
+    holds: Iterable[Hold] | None = None,
 ) -> Report:
     """Make the report of a declaration of the form `FORM`.
 
-    `checks` are those of a verification, None where nothing was asked. Numbers of an exported state may be floats.
+    `checks` are those of a verification, `holds` the legal holds that stand, None where nothing was asked. Numbers of
+    an exported state may be floats.
     """
     given = declaration["controller"]
     controller = Controller(
@@ -270,7 +288,7 @@ def build(
         source=origin.source,
         gaps=origin.gaps,
         live=coverage,
-        verdict=_verdict(origin.source, classes, coverage, findings),
+        verdict=_verdict(origin.source, coverage, findings),
         introduction=words.introduction(
             {
                 "name": controller.name,
@@ -280,12 +298,12 @@ def build(
             },
             channels,
             sorted(processors, reverse=True),
-            enforced=not any(each.open_at for each in classes),
         ),
         classes=classes,
         absent_copies=tuple(AbsentCopy(each["copy"], each["why"]) for each in declaration["absentCopies"]),
         requirements=tuple(requirements),
         exemptions=tuple(_exemption(one, origin.time.date()) for one in exemptions),
+        holds=None if holds is None else tuple(_hold(one, origin.time) for one in sorted(holds, key=_by_review)),
         findings=findings,
     )
 
@@ -302,24 +320,26 @@ class _Verdicts:
     def of(self, store: Mapping[str, Any], record_class: str) -> str:
         """Return the verdict of one place of one class.
 
-        Where no rule deletes the class, what else is declared of the resource says nothing about it.
+        At Twilio one resource stands for all classes, so what is declared of it as a whole says nothing about one.
         """
         found = self._checks.get((store["system"], store["name"]), [])
-        general = {None} if store["enforced"] else set()
-        concerned = [check for check in found if check.record_class in {record_class} | general]
-        if not self._asked or (not concerned and not store["enforced"]):
+        if not self._asked:
             return NOT_ASKED
-        return str(worst(concerned))
+        return str(
+            worst([check for check in found if check.record_class in _concerning(store["system"], record_class)])
+        )
+
+
+def _concerning(system: str, record_class: str) -> set[str | None]:
+    """Return the classes whose checks say something about one class in a place of a system; None stands for all."""
+    return {record_class} if system == "twilio" else {record_class, None}
 
 
 def _record_class(entry: Mapping[str, Any], verdicts: _Verdicts) -> RecordClass:
     name, keep_days = entry["class"], int(entry["keepDays"])
     places = tuple(_place(store, verdicts.of(store, name)) for store in entry["stores"])
-    open_at = tuple(dict.fromkeys(place.processor for place in places if not place.enforced))
     copies = tuple(_copy(path) for path in entry["bound"]["paths"])
     floors, ceilings = _limits(entry["floors"]), _limits(entry["ceilings"])
-    # What no rule deletes has no end that could be told; the declared bound supposes that somebody deletes it.
-    ending = [copy for copy in copies if not any(copy.copy.startswith(processor) for processor in open_at)]
     twilio_days = entry["twilioCopyDays"]
     return RecordClass(
         record_class=name,
@@ -341,7 +361,6 @@ def _record_class(entry: Mapping[str, Any], verdicts: _Verdicts) -> RecordClass:
         hold=bool(entry["hold"]),
         places=places,
         copies=copies,
-        open_at=open_at,
         paragraph=words.paragraph(
             name,
             purposes=entry["purposes"],
@@ -350,10 +369,10 @@ def _record_class(entry: Mapping[str, Any], verdicts: _Verdicts) -> RecordClass:
             keep_days=keep_days,
             floors=[(limit.period.days, limit.rule) for limit in floors],
             ceilings=[(limit.period.days, limit.rule) for limit in ceilings],
-            copies=list(dict.fromkeys((place.processor, place.days, place.enforced) for place in places)),
+            copies=list(dict.fromkeys((place.processor, place.days) for place in places)),
             gone=(
-                max((copy.days for copy in ending if copy.content), default=keep_days),
-                max((copy.days for copy in ending), default=keep_days),
+                max((copy.days for copy in copies if copy.content), default=keep_days),
+                max((copy.days for copy in copies), default=keep_days),
             ),
             lock=entry["lock"],
             hold=bool(entry["hold"]),
@@ -362,7 +381,7 @@ def _record_class(entry: Mapping[str, Any], verdicts: _Verdicts) -> RecordClass:
 
 
 def _place(store: Mapping[str, Any], verdict: str) -> Place:
-    system, rule, enforced = store["system"], store["rule"], bool(store["enforced"])
+    system = store["system"]
     return Place(
         system=system,
         name=store["name"],
@@ -372,8 +391,7 @@ def _place(store: Mapping[str, Any], verdict: str) -> Place:
         readers=tuple(store["readers"]),
         other_readers=words.other_readers(store["processor"]),
         processor=store["processor"],
-        enforced=enforced,
-        enforced_by=words.enforced_by(system, rule, enforced=enforced),
+        enforced_by=words.enforced_by(system, store["rule"]),
         verdict=verdict,
     )
 
@@ -407,7 +425,7 @@ def _finding(check: Check) -> Finding:
 
 
 def _unchecked(classes: Sequence[RecordClass], checks: Sequence[Check]) -> tuple[Finding, ...]:
-    """Return one finding for each place that a rule empties and that no check was about."""
+    """Return one finding for each place that no check was about."""
     checked = {(check.system, check.name, check.record_class) for check in checks}
     return tuple(
         Finding(
@@ -422,7 +440,7 @@ def _unchecked(classes: Sequence[RecordClass], checks: Sequence[Check]) -> tuple
         )
         for each in classes
         for place in each.places
-        if place.enforced and checked.isdisjoint((place.system, place.name, one) for one in (None, each.record_class))
+        if checked.isdisjoint((place.system, place.name, one) for one in _concerning(place.system, each.record_class))
     )
 
 
@@ -438,6 +456,26 @@ def _exemption(one: policy.Exemption, today: dt.date) -> Exemption:
     return Exemption(one.check, one.resource, one.reason, one.owner, one.expires.isoformat(), today > one.expires)
 
 
+def _hold(one: Hold, now: dt.datetime) -> LegalHold:
+    name = label(one.subject) if one.kind is Subject.PARTY else one.subject
+    return LegalHold(
+        id=one.id,
+        subject=f"{one.kind} {name}",
+        reason=one.reason,
+        owner=one.owner,
+        placed=one.placed_at.date().isoformat(),
+        review=one.review.isoformat(),
+        late=one.is_to_review(now.astimezone(dt.UTC)),
+        stage=str(one.stage),
+        objects=one.objects,
+        rows=one.rows,
+    )
+
+
+def _by_review(one: Hold) -> tuple[dt.date, str]:
+    return one.review, one.id
+
+
 def _coverage(checks: Sequence[Check], classes: Sequence[RecordClass]) -> Coverage:
     """Count; one place that holds several classes counts once for each."""
     verdicts = [place.verdict for each in classes for place in each.places]
@@ -449,23 +487,16 @@ def _coverage(checks: Sequence[Check], classes: Sequence[RecordClass]) -> Covera
     )
 
 
-def _verdict(
-    source: Source, classes: Sequence[RecordClass], coverage: Coverage | None, findings: Sequence[Finding]
-) -> str:
+def _verdict(source: Source, coverage: Coverage | None, findings: Sequence[Finding]) -> str:
     """Return the report in one sentence."""
-    open_at = [each for each in classes if each.open_at]
-    rest = ""
-    if open_at:
-        where = words.listed(dict.fromkeys(processor for each in open_at for processor in each.open_at))
-        rest = f"; at {where} no rule deletes the copies of {len(open_at)} of {len(classes)} classes yet"
     if coverage is None:
         previewed = "This is what the stack file would declare; nothing was deployed and no service was asked"
         declared = "This is what is declared; no running service was asked whether it holds"
-        return f"{previewed if source is Source.PREVIEW else declared}{rest}."
+        return f"{previewed if source is Source.PREVIEW else declared}."
     if not findings:
-        return f"All {coverage.properties} properties that were read from the running services are as declared{rest}."
+        return f"All {coverage.properties} properties that were read from the running services are as declared."
     wrong = sum(found.verdict in {Verdict.DIFFERS, Verdict.ABSENT} for found in findings)
     unread = len(findings) - wrong
     said = [f"{wrong} {'is' if wrong == 1 else 'are'} not as declared"] if wrong else []
     said += [f"{unread} could not be read"] if unread else []
-    return f"Of the properties that were asked for, {' and '.join(said)}: see the findings{rest}."
+    return f"Of the properties that were asked for, {' and '.join(said)}: see the findings."

@@ -9,7 +9,6 @@ from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from parley.core.verification import Verdict
 
 from cli import report_plot, report_words
 from cli.report import Copy, Place, Report
@@ -53,7 +52,6 @@ def _environment(*, autoescape: bool) -> Environment:
         "period": lambda period: report_words.period(period.days),
         "count": report_words.count,
         "verdict": _verdict,
-        "live": _live,
     }
     return environment
 
@@ -82,7 +80,6 @@ def _bars(report: Report) -> list[report_plot.Bar]:
             bound=each.bound.days,
             floors=tuple((limit.period.days, limit.rule) for limit in each.floors),
             ceilings=tuple((limit.period.days, limit.rule) for limit in each.ceilings),
-            open_end=report_words.listed(each.open_at) if each.open_at else "",
         )
         for each in report.classes
     ]
@@ -106,13 +103,6 @@ def _sources(report: Report) -> list[str]:
 
 def _verdict(verdict: str) -> str:
     return _VERDICTS.get(verdict, verdict)
-
-
-def _live(place: Place) -> str:
-    """Return the verdict of a place in words; where no rule deletes, all that can be seen is how old things are."""
-    if not place.enforced and place.verdict == Verdict.TRUE:
-        return "nothing too old was there"
-    return _verdict(place.verdict)
 
 
 def _markdown_text(value: object) -> str:

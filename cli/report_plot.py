@@ -25,7 +25,7 @@ COLUMNS = 46
 class Bar:
     """One class on the timeline; all in days after a record was made.
 
-    `floors` and `ceilings` are (days, rule). `open_end` names who holds a copy that no rule deletes, or is empty.
+    `floors` and `ceilings` are (days, rule).
     """
 
     name: str
@@ -34,7 +34,6 @@ class Bar:
     bound: int
     floors: tuple[tuple[int, str], ...] = ()
     ceilings: tuple[tuple[int, str], ...] = ()
-    open_end: str = ""
 
     @property
     def longest(self) -> int:
@@ -67,7 +66,7 @@ def text(bars: Sequence[Bar]) -> str:
     """Return the timeline as lines of text, one a class, below a line with the scale.
 
     A full block is a declared day, a half-tone one a day until the record is gone, a light one until its last name is;
-    `[` is a least period, `]` a greatest one, `>` a copy that no rule deletes.
+    `[` is a least period, `]` a greatest one.
     """
     last = _last(bars)
     width = max(len(bar.name) for bar in bars)
@@ -85,15 +84,13 @@ def text(bars: Sequence[Bar]) -> str:
         for mark, limits in (("[", bar.floors), ("]", bar.ceilings)):
             for days, _ in limits:
                 cells[_column(days, last) - 1] = mark
-        if bar.open_end:
-            cells[-1] = ">"
         figures = f"{bar.keep} / {bar.content} / {bar.bound}"
         lines.append(f"{bar.name:<{width}}  {''.join(cells)}  {figures}")
     return "\n".join(lines)
 
 
 def _row(bar: Bar, top: int, last: int) -> list[str]:
-    """Draw one class: its name, the three parts of its bar, its limits, an open end, and its days."""
+    """Draw one class: its name, the three parts of its bar, its limits, and its days."""
     middle = top + ROW // 2
     start, keep, content, bound = (_x(days, last) for days in (1, bar.keep, bar.content, bar.bound))
     keep = max(keep, start + 2)
@@ -116,12 +113,6 @@ def _row(bar: Bar, top: int, last: int) -> list[str]:
             f'<path class="ceiling" d="M{x} {y}l-5 -8h10z"><title>{escape(f"at most {days} days: {rule}")}</title>'
             "</path>"
         )
-    if bar.open_end:
-        first, end = max(content, bound) + 6, WIDTH - RIGHT
-        parts.append(
-            f'<g class="open"><title>{escape(f"no rule deletes the copy at {bar.open_end} yet")}</title>'
-            f'<path class="dashes" d="M{first:.1f} {middle}H{end}"/><path d="M{end - 5} {middle - 4}l5 4l-5 4"/></g>'
-        )
     figures = " · ".join(f"{days:,}".replace(",", " ") for days in (bar.keep, bar.content, bar.bound))
     return [*parts, f'<text class="days" x="{WIDTH - 4}" y="{middle + 4}" text-anchor="end">{figures}</text>']
 
@@ -138,7 +129,6 @@ def _told(bars: Sequence[Bar]) -> str:
     """Return the drawing in words, for those who do not see it."""
     rows = (
         f"{bar.name}: declared {bar.keep}, the record itself gone after {bar.content}, its last name after {bar.bound}"
-        + (f", no end at {bar.open_end} yet" if bar.open_end else "")
         for bar in bars
     )
     return "Days after a record was made, on a logarithmic scale. " + "; ".join(rows) + "."

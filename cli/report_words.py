@@ -22,7 +22,10 @@ CLASSES: Mapping[str, tuple[str, str]] = {
         "Interaction log",
         "that a call or message took place, when and how it ended, not its content",
     ),
-    "session-map": ("Session map", "who could reach whom, and when, each person under a code instead of a number"),
+    "session-map": (
+        "Session map",
+        "who could reach whom, when, and in which country or state each was said to be, under codes instead of numbers",
+    ),
     "consent-evidence": ("Consent evidence", "what a person was asked, what the answer was, when and how it was given"),
     "access-logs": ("Access logs", "requests to the interface and to the storage: when, from where, for what"),
     "operational-logs": ("Operational logs", "technical messages of the functions, without numbers and content"),
@@ -58,6 +61,7 @@ _RULES: Mapping[str, str] = {
     "dynamodb": "time to live on {rule}",
     "logs": "{rule} of the log group",
     "sqs": "{rule} of the queue",
+    "twilio": "the sweeper, every hour, by {rule}",
 }
 _READERS: Mapping[str, str] = {
     "AWS": "whoever the AWS account's IAM and the key's policy allow",
@@ -108,10 +112,8 @@ def what(record_class: str) -> str:
     return CLASSES[record_class][1] if record_class in CLASSES else f"records of the class {record_class}"
 
 
-def enforced_by(system: str, rule: str, *, enforced: bool) -> str:
+def enforced_by(system: str, rule: str) -> str:
     """Return what makes a record go from one place."""
-    if not enforced:
-        return f"nothing deletes there yet; {rule} only declares the period"
     return _RULES.get(system, "{rule}").format(rule=rule)
 
 
@@ -120,23 +122,17 @@ def other_readers(processor: str) -> str:
     return _READERS.get(processor, f"{processor}, and whoever it lets in")
 
 
-def introduction(
-    controller: Mapping[str, str], channels: Sequence[str], processors: Sequence[str], *, enforced: bool
-) -> str:
-    """Return the paragraph that goes before those of the classes: who is responsible, and by whose services.
-
-    `enforced` False says that some copy goes by no rule; the paragraph of its class then says so.
-    """
+def introduction(controller: Mapping[str, str], channels: Sequence[str], processors: Sequence[str]) -> str:
+    """Return the paragraph that goes before those of the classes: who is responsible, and by whose services."""
     name, contact = controller["name"], controller["contact"]
     means = listed(_CHANNELS.get(channel, channel) for channel in channels)
     named = listed(_PROCESSORS.get(processor, processor) for processor in processors)
-    exception = "" if enforced else " Where no rule does so yet, the category says it."
     return (
         f"{name} is responsible for the records described here; you reach us about them at {contact}. "
         f"When you use {means} with other users, you do not communicate with them directly: we manage this through "
         f"our service providers {named}, which process these records for us. For each category of records we "
         "state what we use it for, on which legal basis, and how long we keep it. The periods are carried out by rules "
-        f"in the systems that hold the records.{exception} This text belongs to version {controller['version']} of our "
+        f"in the systems that hold the records. This text belongs to version {controller['version']} of our "
         f"privacy policy ({controller['url']})."
     )
 
@@ -150,15 +146,15 @@ def paragraph(
     keep_days: int,
     floors: Sequence[tuple[int, str]],
     ceilings: Sequence[tuple[int, str]],
-    copies: Sequence[tuple[str, int, bool]],
+    copies: Sequence[tuple[str, int]],
     gone: tuple[int, int],
     lock: str,
     hold: bool,
 ) -> str:
     """Return what a privacy policy says about one class, ready to paste.
 
-    `floors` and `ceilings` are (days, rule). `copies` are (processor, days, enforced), one for each processor. `gone`
-    are the days until the record itself and until its last name is gone, where a rule enforces it.
+    `floors` and `ceilings` are (days, rule). `copies` are (processor, days), one for each processor. `gone`
+    are the days until the record itself and until its last name is gone.
     """
     said = [
         f"{title_of(record_class)}: {what(record_class)}.",
@@ -168,18 +164,13 @@ def paragraph(
     ]
     said += [f"It must be kept for at least {period(days)} ({rule})." for days, rule in floors]
     said += [f"It may be kept for at most {period(days)} ({rule})." for days, rule in ceilings]
-    for processor, days, enforced in copies:
+    for processor, days in copies:
         name = _PROCESSORS.get(processor, processor)
-        if enforced and days == keep_days:
+        if days == keep_days:
             said.append(f"They are stored with our processor {name}.")
-        elif enforced:
-            said.append(f"A copy with our processor {name} is deleted after {period(days)}.")
         else:
-            said.append(
-                f"Our processor {name} may hold a copy of its own; no rule deletes it there yet, so it stays until we "
-                "delete it by hand."
-            )
-    said.append(_deletion(*gone, everywhere=all(enforced for _, _, enforced in copies)))
+            said.append(f"A copy with our processor {name} is deleted after {period(days)}.")
+    said.append(_deletion(*gone))
     if lock != "none":
         said.append(f"A technical lock ({lock} mode) keeps these records from being deleted before their time.")
     if hold:
@@ -187,10 +178,9 @@ def paragraph(
     return " ".join(said)
 
 
-def _deletion(record_days: int, name_days: int, *, everywhere: bool) -> str:
-    """Return when what is deleted is really gone; where not `everywhere`, that holds for what a rule deletes."""
-    scope = "" if everywhere else " in our own storage"
-    text = f"Deletion takes time: the record itself is gone{scope} at most {period(record_days)} after it was made"
+def _deletion(record_days: int, name_days: int) -> str:
+    """Return when what is deleted is really gone."""
+    text = f"Deletion takes time: the record itself is gone at most {period(record_days)} after it was made"
     if name_days > record_days:
         text += f", and names and other metadata of it, such as lines of access logs, after {period(name_days)}"
     return f"{text}."

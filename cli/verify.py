@@ -52,7 +52,7 @@ def carrier(declaration: Mapping[str, Any], made: Mapping[str, Any], cloud: Clou
 
     Raises UserError for a declaration that does not say what must hold.
     """
-    service = _name(declaration, "twilio")
+    service = service_of(declaration)
     if cloud is not None:
         own = TwilioCredentials(cloud.twilio_api_key, cloud.twilio_api_secret, (cloud.twilio_auth_token,))
         return TwilioCarrier(lambda _renewed: own, cloud.twilio_account_sid, service, cloud.twilio_endpoint)
@@ -62,6 +62,11 @@ def carrier(declaration: Mapping[str, Any], made: Mapping[str, Any], cloud: Clou
         "",  # nothing that is read here is asked for by the account that a caller names: Twilio tells it
         service,
     )
+
+
+def service_of(declaration: Mapping[str, Any]) -> str:
+    """Return the SID of the Proxy service that a stack declares. Raises UserError if it declares none."""
+    return _name(declaration, "twilio")
 
 
 def checks(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Sequence
 
 import pulumi
 import pulumi_aws as aws
 
-from infra import declaration, gate
-from infra.documents import Place, principal_patterns
+from infra import declaration, functions, gate
+from infra.documents import Doors, principal_patterns
 from infra.expectations import expectations
 from infra.gate import ConsentGate, PublicApi
 from infra.ledger import ConsentLedger
@@ -19,6 +20,7 @@ from infra.package import PackageError, write_package
 from infra.records import RecordStore
 from infra.revision import revision
 from infra.settings import Settings, SettingsError, cautions, from_pulumi
+from infra.statements import Place
 
 
 def deploy(settings: Settings) -> None:
@@ -34,16 +36,19 @@ def deploy(settings: Settings) -> None:
         "records",
         settings,
         place,
-        roles=gate.role_names(settings),
+        roles=functions.role_names(settings),
         log_groups=gate.log_group_names(settings),
-        sealers=[*(place.role_arn(name) for name in gate.sealing_roles(settings)), *deployers],
+        sealers=[*(place.role_arn(name) for name in functions.sealing_roles(settings)), *deployers],
+        signers=functions.storing_roles(settings, "erases"),
+        verifiers=[functions.deployed_name(settings, each.name) for each in functions.HANDLERS if each.audits],
+        doors=_doors(settings, place, deployers),
     )
     ledger = ConsentLedger(
         "ledger",
         settings,
         place,
         encryption_key=records.evidence_key,
-        roles=gate.role_names(settings, identifying=True),
+        roles=functions.role_names(settings, identifying=True),
         deployers=deployers,
     )
     api = PublicApi("api", settings, log_key=records.operations_key)
@@ -71,6 +76,7 @@ def deploy(settings: Settings) -> None:
     pulumi.export("contentKeyArn", records.content_key.arn)
     pulumi.export("evidenceKeyArn", records.evidence_key.arn)
     pulumi.export("identityKeyArn", ledger.identity_key.arn)
+    pulumi.export("proofKeyArn", records.proof_key.arn)
     pulumi.export("ledgerTable", ledger.table.name)
     pulumi.export("proxyServiceSid", line.service.sid)
     pulumi.export("numbers", line.pool.numbers)
@@ -89,6 +95,28 @@ def deploy(settings: Settings) -> None:
     kept = records.keep_declaration(pulumi.Output.json_dumps(declared, sort_keys=True))
     consent_gate.check_daily(kept)
     pulumi.export("declaration", declared)
+
+
+def _doors(settings: Settings, place: Place, deployers: Sequence[str]) -> Doors:
+    """Return who may look into the content bucket.
+
+    Whoever deploys may list versions, never read one: `parley verify` counts them, and a stack without protection is
+    emptied when it is destroyed.
+    """
+
+    def arns(*names: str) -> list[str]:
+        return [place.role_arn(name) for name in names]
+
+    archives = arns(*functions.storing_roles(settings, "archives"))
+    return Doors(
+        uploaders=archives,
+        readers=[*archives, *arns(*functions.storing_roles(settings, "reads"))],
+        listers=archives,
+        inspectors=[
+            *arns(functions.deployed_name(settings, "verify"), *functions.storing_roles(settings, "erases", "holds")),
+            *deployers,
+        ],
+    )
 
 
 def main() -> None:

@@ -26,7 +26,8 @@ from parley.core.retention import (
     floors,
 )
 
-from infra.gate import READS, ConsentGate, PublicApi
+from infra.functions import READS, Objects
+from infra.gate import ConsentGate, PublicApi
 from infra.ledger import TTL_ATTRIBUTE, ConsentLedger
 from infra.masking import MaskedLine
 from infra.monitoring import exposure_seconds
@@ -64,7 +65,7 @@ def locations(
 ) -> dict[Store, tuple[Location, ...]]:
     """Return what stands for each store of the schedule in this deployment.
 
-    At Twilio no rule of Twilio's own enforces `twilioCopyDays`: the copies go when somebody deletes them.
+    Twilio has no rule of its own that deletes after so many days: the sweeper asks for it, every hour.
     """
     evidence, operations = records.evidence_key.arn, records.operations_key.arn
     functions = gate.functions.values()
@@ -72,13 +73,18 @@ def locations(
 
     auditors = tuple(each.function.name for each in functions if each.handler.audits)
 
+    def reading(*what: Objects) -> tuple[pulumi.Input[str], ...]:
+        return tuple(each.function.name for each in functions if each.handler.stores in what)
+
     def bucket(
         store: Store, name: pulumi.Output[str], key: pulumi.Input[str], *readers: pulumi.Input[str]
     ) -> tuple[Location, ...]:
         return (Location("s3", name, key, lifecycle=records.rules[store], readers=readers),)
 
     return {
-        Store.CONTENT: bucket(Store.CONTENT, records.content.bucket, records.content_key.arn),
+        Store.CONTENT: bucket(
+            Store.CONTENT, records.content.bucket, records.content_key.arn, *reading("archives", "reads")
+        ),
         Store.EVIDENCE: bucket(Store.EVIDENCE, records.evidence.bucket, evidence, *auditors),
         Store.ACCESS_LOGS: bucket(Store.ACCESS_LOGS, records.access_logs.bucket, S3_MANAGED_KEY),
         Store.LEDGER: (Location("dynamodb", ledger.table.name, evidence, TTL_ATTRIBUTE, readers=readers),),
@@ -87,7 +93,9 @@ def locations(
             Location("logs", f.log_group.name, operations, "retentionInDays") for f in functions
         ),
         Store.DEAD_LETTERS: tuple(
-            Location("sqs", f.dead_letters.url, operations, "messageRetentionPeriod") for f in functions
+            Location("sqs", queue.url, operations, "messageRetentionPeriod")
+            for f in functions
+            for queue in (f.dead_letters, *([f.work.queue] if f.work else []))
         ),
         Store.TWILIO: (Location("twilio", line.service.sid, None, "twilioCopyDays", processor=TWILIO),),
     }
@@ -183,8 +191,6 @@ def _declared_store(retention: Retention, store: Store, location: Location) -> d
         # Of the evidence, the check of the chains reads the copies of consent records and nothing else.
         "readers": [] if store is Store.EVIDENCE and retention.record_class != COPIED else list(location.readers),
         "processor": location.processor,
-        # Twilio has no rule that deletes after so many days, and nothing of this version deletes there.
-        "enforced": store is not Store.TWILIO,
         **_declared_lifecycle(location, str(retention.record_class)),
     }
 

@@ -151,9 +151,10 @@ def ages(settings: Settings, store: Store) -> dict[str, dict[str, int]]:
 
 
 def _keys(records: RecordStore, ledger: ConsentLedger) -> Iterator[Resource]:
-    for key in (records.content_key, records.evidence_key, records.operations_key, ledger.identity_key):
-        # KMS does not rotate HMAC keys.
-        rotation = key is not ledger.identity_key
+    turning = (records.content_key, records.evidence_key, records.operations_key)
+    for key in (*turning, records.proof_key, ledger.identity_key):
+        # KMS rotates neither asymmetric nor HMAC keys.
+        rotation = key in turning
         yield _resource("kms", key.arn, {"state": "Enabled", "rotation": rotation, "policy": _statements(key.policy)})
 
 
@@ -186,16 +187,20 @@ def _logs(settings: Settings, records: RecordStore, api: PublicApi, gate: Consen
 def _queues(settings: Settings, records: RecordStore, gate: ConsentGate) -> Iterator[Resource]:
     seconds = settings.records.days(RecordClass.DEAD_LETTERS) * SECONDS_A_DAY
     for each in gate.functions.values():
-        yield _resource(
-            "sqs",
-            each.dead_letters.url,
-            {
-                "retentionSeconds": seconds,
-                "key": records.operations_key.arn,
-                "policy": _statements(each.queue_policy.policy),
-            },
-            RecordClass.DEAD_LETTERS,
-        )
+        queues = [(each.dead_letters, each.queue_policy)]
+        if each.work:
+            queues.append((each.work.queue, each.work.policy))
+        for queue, policy in queues:
+            yield _resource(
+                "sqs",
+                queue.url,
+                {
+                    "retentionSeconds": seconds,
+                    "key": records.operations_key.arn,
+                    "policy": _statements(policy.policy),
+                },
+                RecordClass.DEAD_LETTERS,
+            )
 
 
 # -- what acts -------------------------------------------------------------------------------------
@@ -266,7 +271,8 @@ def _watches(alarm: aws.cloudwatch.MetricAlarm) -> dict[str, Any]:
 
 def _line(settings: Settings, line: MaskedLine) -> Resource:
     """Return what holds at Twilio; of its copies only those that its API lists have an age."""
-    after = assumptions(settings).deletion_retry_days
+    assumed = assumptions(settings)
+    after = assumed.sweep_days + assumed.deletion_retry_days
     service = line.service
     return _resource(
         "twilio",

@@ -4,219 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from parley.core.retention import RecordClass
+from parley.core.erasure import minimums
+from parley.core.retention import RecordClass, Store
 from parley.env import to_environment
 
-from infra import documents
-from infra.documents import FunctionReach, Place
+from infra import documents, roles
+from infra.functions import Handler, Work, carrying_roles, deployed_name, handlers
 from infra.ledger import ConsentLedger
-from infra.masking import CALLBACK, INTERCEPT, OUT_OF_SESSION, MaskedLine
+from infra.masking import MaskedLine
 from infra.options import component
 from infra.records import RecordStore
+from infra.roles import FunctionReach, ObjectReach
 from infra.settings import Settings
+from infra.statements import Place
 
 RUNTIME = "python3.13"
 ARCHITECTURE = "arm64"
 LIVE = "live"
+API_LIMIT_MILLISECONDS = 30_000
+"""The longest that an HTTP API waits for a function (API Gateway quotas)."""
 SECONDS_A_DAY = 86_400
-
-# A transaction needs the permission of each of its parts. Nothing may delete: rows leave by their time to live.
-_LOOK_UP, _LIST, _WRITE, _CHANGE = (
-    "dynamodb:GetItem",
-    "dynamodb:Query",
-    "dynamodb:PutItem",
-    "dynamodb:UpdateItem",
-)
-_WITHDRAW = (_LOOK_UP, _LIST, _WRITE, _CHANGE)
-
-OPTOUT = "/optout/"
-"""What the path of the page begins with that refuses all contact."""
-
-READS = frozenset({_LOOK_UP, _LIST})
-"""The actions that let a function read the ledger."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A route of the API: `POST /v1/sessions`. First-party callers sign with IAM, Twilio with its auth token."""
-
-    method: str
-    path: str
-
-    @property
-    def key(self) -> str:
-        """The route key of API Gateway."""
-        return f"{self.method} {self.path}"
-
-    @property
-    def authorization(self) -> str:
-        """How API Gateway checks the caller.
-
-        Twilio signs the body with its auth token, which no authorizer of an HTTP API gets to see; so these routes are
-        open here, and the handler checks X-Twilio-Signature before it does anything else. The page that refuses all
-        contact is for people, whose link is their proof: the handler checks its MAC first.
-        """
-        return "NONE" if self.path.startswith(("/twilio/", OPTOUT)) else "AWS_IAM"
-
-    @property
-    def source(self) -> str:
-        """The end of the ARN that API Gateway calls a function as: any stage, this method, this path."""
-        segments = ["*" if segment.startswith("{") else segment for segment in self.path.split("/")]
-        return f"/*/{self.method}{'/'.join(segments)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """A function of the gate: what starts it, how long it may take (seconds), and what it needs to do its work.
-
-    `table` and `index` are the actions on the ledger and on its index of open sessions; `identifies` says that it is
-    given phone numbers, and so has to make party keys. `every` is the schedule expression of one that the clock
-    starts.
-    `inspects` lets it read the settings of the whole stack, `seals` lets it encrypt plain identifiers for the ledger.
-    `memory` is the least that it needs, in megabytes. One that `carries` is given the credentials of Twilio; one that
-    `follows` is fed by the ledger's stream and makes the copies of consent records, one that `audits` reads them.
-    """
-
-    name: str
-    entry: str
-    timeout: int
-    table: tuple[str, ...]
-    routes: tuple[Route, ...] = ()
-    index: tuple[str, ...] = ()
-    identifies: bool = True
-    every: str = ""
-    inspects: bool = False
-    memory: int = 0
-    seals: bool = False
-    carries: bool = True
-    follows: bool = False
-    audits: bool = False
-
-
-HANDLERS = (
-    # Twilio waits 15 s for a webhook and then connects: a function must have failed by then. Any of the three may meet
-    # a stop word, which is written down and closes the sender's sessions.
-    Handler(
-        "intercept",
-        "parley.handlers.intercept.handle",
-        8,
-        _WITHDRAW,
-        (Route("POST", INTERCEPT),),
-        identifies=False,
-    ),
-    Handler(
-        "interaction",
-        "parley.handlers.interaction.handle",
-        8,
-        _WITHDRAW,
-        (Route("POST", CALLBACK),),
-        identifies=False,
-    ),
-    Handler(
-        "out-of-session",
-        "parley.handlers.out_of_session.handle",
-        8,
-        _WITHDRAW,
-        (Route("POST", OUT_OF_SESSION),),
-    ),
-    # The key that a caller pressed; nobody is connected by it, so Twilio only says that something failed.
-    Handler("voice", "parley.handlers.voice.handle", 8, _WITHDRAW, (Route("POST", "/twilio/voice"),)),
-    # A sink of Event Streams waits 5 s.
-    Handler("events", "parley.handlers.events.handle", 8, _WITHDRAW, (Route("POST", "/twilio/events"),)),
-    Handler("sms", "parley.handlers.sms.handle", 8, _WITHDRAW, (Route("POST", "/twilio/sms"),)),
-    # API Gateway waits 30 s.
-    Handler(
-        "consents",
-        "parley.handlers.consents.handle",
-        29,
-        _WITHDRAW,
-        (
-            Route("POST", "/v1/consents"),
-            Route("GET", "/v1/consents/{party}"),
-            Route("GET", "/v1/consents/{party}/receipts/{id}"),
-        ),
-        seals=True,
-    ),
-    Handler(
-        "optout",
-        "parley.handlers.optout.handle",
-        29,
-        _WITHDRAW,
-        (Route("GET", f"{OPTOUT}{{token}}"), Route("POST", f"{OPTOUT}{{token}}")),
-    ),
-    Handler(
-        "optout-links",
-        "parley.handlers.optout_links.handle",
-        10,
-        # A link is kept nowhere.
-        (),
-        (Route("POST", "/v1/optout-links"),),
-        carries=False,
-    ),
-    Handler(
-        "questions",
-        "parley.handlers.questions.handle",
-        29,
-        # It appends to a chain, as `consents` does.
-        _WITHDRAW,
-        (Route("POST", "/v1/questions"),),
-        seals=True,
-    ),
-    Handler(
-        "sessions",
-        "parley.handlers.sessions.handle",
-        29,
-        # A session is written on condition that its consents have not changed.
-        (*_WITHDRAW, "dynamodb:ConditionCheckItem"),
-        (
-            Route("POST", "/v1/sessions"),
-            Route("GET", "/v1/sessions/{id}"),
-            Route("DELETE", "/v1/sessions/{id}"),
-            Route("POST", "/v1/sessions/{id}/renewals"),
-            Route("GET", "/v1/decisions/{id}"),
-        ),
-    ),
-    # Started every minute, or as often as parley:session.reconcileSeconds says: one run is over when the next begins.
-    Handler("reconcile", "parley.handlers.reconcile.handle", 55, _WITHDRAW, index=(_LIST,), every="rate(1 minute)"),
-    # Lists every version in every bucket, all prefixes at once; its reads stop well before its time is over.
-    Handler(
-        "verify",
-        "parley.handlers.verify.handle",
-        300,
-        (),
-        identifies=False,
-        # A little under a day, so that the alarm on its silence finds a run in every window of a day.
-        every="rate(23 hours)",
-        inspects=True,
-        memory=1024,
-    ),
-    # A batch of a hundred copies takes seconds. The list of a person's rows is for copying one person again.
-    Handler(
-        "evidence",
-        "parley.handlers.evidence.handle",
-        60,
-        (_LIST,),
-        identifies=False,
-        carries=False,
-        follows=True,
-    ),
-    # As long as Lambda lets a function run, with a whole processor; what is left goes on an hour later.
-    Handler(
-        "chain",
-        "parley.handlers.chains.handle",
-        900,
-        (_LOOK_UP, _LIST, "dynamodb:Scan"),
-        identifies=False,
-        carries=False,
-        every="rate(1 hour)",
-        audits=True,
-        memory=1769,
-    ),
-)
 
 NEW_RECORDS = {"eventName": ["INSERT"], "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "EVENT#"}]}}}}
 """Which changes of the ledger are copied: new consent records, and nothing else of a person."""
@@ -227,33 +39,6 @@ COPY_RETRIES, COPY_SECONDS = 500, 21_600
 An outage of S3 or KMS must not cost a copy, so the time decides; a row that no attempt could copy is passed over by
 the function itself and keeps nobody waiting. DynamoDB keeps the stream for 24 hours.
 """
-
-
-def handlers(settings: Settings) -> tuple[Handler, ...]:
-    """Return the functions of a stack, which says how often the reconciler runs."""
-    minutes = settings.session.reconcile_seconds // 60
-    every = "rate(1 minute)" if minutes == 1 else f"rate({minutes} minutes)"
-    return tuple(replace(each, every=every) if each.name == "reconcile" else each for each in HANDLERS)
-
-
-def deployed_name(settings: Settings, handler: str) -> str:
-    """Return the name of a function and of its role: key policies name the role before it exists."""
-    return f"{settings.prefix}-{handler}"
-
-
-def role_names(settings: Settings, *, identifying: bool = False) -> list[str]:
-    """Return the names of the roles that functions run under: all, or those of functions that make party keys."""
-    return [deployed_name(settings, each.name) for each in HANDLERS if each.identifies or not identifying]
-
-
-def carrying_roles(settings: Settings) -> list[str]:
-    """Return the names of the roles of the functions that may read the Twilio secret."""
-    return [deployed_name(settings, each.name) for each in HANDLERS if each.carries]
-
-
-def sealing_roles(settings: Settings) -> list[str]:
-    """Return the names of the roles of the functions that seal plain identifiers."""
-    return [deployed_name(settings, each.name) for each in HANDLERS if each.seals]
 
 
 def log_group_names(settings: Settings) -> list[str]:
@@ -324,8 +109,16 @@ class PublicApi(pulumi.ComponentResource):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkQueue:
+    """A queue that feeds a function, with its policy."""
+
+    queue: aws.sqs.Queue
+    policy: aws.sqs.QueuePolicy
+
+
+@dataclass(frozen=True, slots=True)
 class GateFunction:
-    """A deployed function with what belongs to it."""
+    """A deployed function with what belongs to it; `work` is the queue that feeds it, if any."""
 
     handler: Handler
     function: aws.lambda_.Function
@@ -334,6 +127,7 @@ class GateFunction:
     dead_letters: aws.sqs.Queue
     queue_policy: aws.sqs.QueuePolicy
     permissions: aws.iam.RolePolicy
+    work: WorkQueue | None
 
 
 class ConsentGate(pulumi.ComponentResource):
@@ -366,6 +160,9 @@ class ConsentGate(pulumi.ComponentResource):
         self._api = api
         self._code = pulumi.FileArchive(code)
         self.secret, self.secret_policy = self._secret(deployers)
+        # Before the functions: each is told all queues, and may put work on those that it names.
+        self._dead_letters = {each.name: self._queue(each.name) for each in handlers(settings)}
+        self._queues = {each.name: self._work_queue(each.name, each.work) for each in handlers(settings) if each.work}
         self._environment: Mapping[str, pulumi.Input[str]] = to_environment(
             environment=settings.environment,
             stack=settings.stack,
@@ -385,6 +182,16 @@ class ConsentGate(pulumi.ComponentResource):
             evidence_key=records.evidence_key.arn,
             purposes={str(each): kept.purposes for each, kept in settings.records.retentions.items()},
             jurisdiction=settings.jurisdiction,
+            content_bucket=records.content.bucket,
+            content_key=records.content_key.arn,
+            proof_key=records.proof_key.arn,
+            queues=pulumi.Output.json_dumps({name: each.queue.url for name, each in self._queues.items()}),
+            twilio_copy_days={
+                str(each.record_class): each.twilio_copy_days for each in settings.records.living_in(Store.TWILIO)
+            },
+            holdable=tuple(str(each) for each, kept in settings.records.retentions.items() if kept.hold),
+            readers=settings.readers,
+            minimums=minimums(settings.records),
         )
         self.functions = {handler.name: self._function(handler) for handler in handlers(settings)}
         for function in self.functions.values():
@@ -392,6 +199,10 @@ class ConsentGate(pulumi.ComponentResource):
         self._schedules = aws.scheduler.ScheduleGroup("gate", name=settings.prefix, opts=self._child)
         self._schedule(self.functions["reconcile"])
         self._schedule(self.functions["chain"])
+        self._schedule(self.functions["recorder"])
+        self._schedule(self.functions["sweep"])
+        for function in self.functions.values():
+            self._feed(function)
         self._follow(self.functions["evidence"])
         self.register_outputs({"functions": self.function_names})
 
@@ -452,23 +263,13 @@ class ConsentGate(pulumi.ComponentResource):
             kms_key_id=records.operations_key.arn,
             opts=self._child,
         )
-        dead_letters = aws.sqs.Queue(
-            handler.name,
-            kms_master_key_id=records.operations_key.arn,
-            message_retention_seconds=settings.records.days(RecordClass.DEAD_LETTERS) * SECONDS_A_DAY,
-            opts=self._child,
-        )
-        queue_policy = aws.sqs.QueuePolicy(
-            handler.name,
-            queue_url=dead_letters.url,
-            policy=dead_letters.arn.apply(lambda arn: documents.queue(self._place, arn)),
-            opts=self._child,
-        )
+        dead_letters, queue_policy = self._dead_letters[handler.name]
+        work = self._queues.get(handler.name)
         role = aws.iam.Role(
             handler.name,
             name=name,
             description=f"{settings.prefix}: runs {handler.entry}",
-            assume_role_policy=documents.assume_by_lambda(),
+            assume_role_policy=roles.assume_by_lambda(),
             permissions_boundary=settings.permissions_boundary,
             opts=self._child,
         )
@@ -484,10 +285,14 @@ class ConsentGate(pulumi.ComponentResource):
                 **({"secret": self.secret.arn} if handler.carries else {}),
                 **({"stream": ledger.table.stream_arn} if handler.follows else {}),
                 **({"evidence": records.evidence.arn} if handler.follows or handler.audits else {}),
+                **({"proof_key": records.proof_key.arn} if handler.audits else {}),
                 **({"identity_key": ledger.identity_key.arn} if handler.identifies else {}),
                 **({"inspects": self._inspection()} if handler.inspects else {}),
+                **({"work": work.queue.arn} if work else {}),
+                **({"sends": pulumi.Output.all(*self._sends(handler))} if handler.sends else {}),
+                **({"objects": self._objects(handler)} if handler.stores else {}),
             ).apply(
-                lambda arns: documents.function_role(
+                lambda arns: roles.function_role(
                     self._place,
                     FunctionReach(
                         function=self._place.arn("lambda", f"function:{name}"),
@@ -514,7 +319,7 @@ class ConsentGate(pulumi.ComponentResource):
             memory_size=max(handler.memory, settings.functions.memory_megabytes),
             # Unset means the account's shared pool; what is scheduled never needs a second run beside the first.
             reserved_concurrent_executions=1
-            if handler.every and settings.functions.reserved_concurrency
+            if handler.every and not handler.work and settings.functions.reserved_concurrency
             else settings.functions.reserved_concurrency,
             kms_key_arn=records.operations_key.arn,
             environment={"variables": self._environment},
@@ -538,19 +343,78 @@ class ConsentGate(pulumi.ComponentResource):
             function_version=function.version,
             opts=self._child,
         )
-        return GateFunction(handler, function, alias, log_group, dead_letters, queue_policy, permissions)
+        return GateFunction(handler, function, alias, log_group, dead_letters, queue_policy, permissions, work)
 
-    def _inspection(self) -> pulumi.Output[documents.Inspection]:
+    def _queue(self, name: str, **how: Any) -> tuple[aws.sqs.Queue, aws.sqs.QueuePolicy]:
+        """Make a queue, whose messages leave as dead letters do, and its policy."""
+        queue = aws.sqs.Queue(
+            name,
+            kms_master_key_id=self._records.operations_key.arn,
+            message_retention_seconds=self._settings.records.days(RecordClass.DEAD_LETTERS) * SECONDS_A_DAY,
+            opts=self._child,
+            **how,
+        )
+        policy = aws.sqs.QueuePolicy(
+            name,
+            queue_url=queue.url,
+            policy=queue.arn.apply(lambda arn: documents.queue(self._place, arn)),
+            opts=self._child,
+        )
+        return queue, policy
+
+    def _work_queue(self, name: str, work: Work) -> WorkQueue:
+        """Make the queue that feeds a function; what was tried too often becomes one of its dead letters."""
+        dead_letters, _ = self._dead_letters[name]
+        redrive = {"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": work.receives}
+        return WorkQueue(
+            *self._queue(
+                f"{name}-work",
+                visibility_timeout_seconds=work.visibility,
+                redrive_policy=pulumi.Output.json_dumps(redrive),
+            )
+        )
+
+    def _sends(self, handler: Handler) -> list[pulumi.Output[str]]:
+        return [self._queues[name].queue.arn for name in handler.sends]
+
+    def _objects(self, handler: Handler) -> pulumi.Output[ObjectReach]:
+        records = self._records
+        return pulumi.Output.all(
+            content=records.content.arn,
+            content_key=records.content_key.arn,
+            evidence=records.evidence.arn,
+            proof_key=records.proof_key.arn,
+        ).apply(lambda found: ObjectReach(does=handler.stores, **found))
+
+    def _feed(self, deployed: GateFunction) -> None:
+        """Feed a function from its queue; of a batch only the messages that failed come again."""
+        work = deployed.handler.work
+        if deployed.work is None or work is None:
+            return
+        aws.lambda_.EventSourceMapping(
+            f"{deployed.handler.name}-work",
+            event_source_arn=deployed.work.queue.arn,
+            function_name=deployed.alias.arn,
+            batch_size=work.batch,
+            function_response_types=["ReportBatchItemFailures"],
+            scaling_config={"maximum_concurrency": work.concurrency} if work.concurrency else None,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[deployed.permissions]),
+        )
+
+    def _inspection(self) -> pulumi.Output[roles.Inspection]:
         """Return what the scheduled check may read of this stack."""
         records, ledger = self._records, self._ledger
-        keys = (records.content_key, records.evidence_key, records.operations_key, ledger.identity_key)
+        keys = (
+            *(records.content_key, records.evidence_key, records.operations_key, records.proof_key),
+            ledger.identity_key,
+        )
         return pulumi.Output.all(
             content=records.content.arn,
             evidence=records.evidence.arn,
             access_logs=records.access_logs.arn,
             keys=pulumi.Output.all(*(key.arn for key in keys)),
             api=self._api.api.id,
-        ).apply(lambda found: documents.Inspection(prefix=self._settings.prefix, **found))
+        ).apply(lambda found: roles.Inspection(prefix=self._settings.prefix, **found))
 
     def _route(self, api: PublicApi, deployed: GateFunction) -> None:
         handler = deployed.handler
@@ -564,7 +428,7 @@ class ConsentGate(pulumi.ComponentResource):
             integration_method="POST",
             payload_format_version="2.0",
             # A little longer than the function itself, which then tells its own failure.
-            timeout_milliseconds=(handler.timeout + 1) * 1000,
+            timeout_milliseconds=min((handler.timeout + 1) * 1000, API_LIMIT_MILLISECONDS),
             opts=self._child,
         )
         for route in handler.routes:
@@ -616,7 +480,7 @@ class ConsentGate(pulumi.ComponentResource):
             f"{name}-schedule",
             name=deployed_name(settings, f"{name}-schedule"),
             description=f"{settings.prefix}: starts {name}",
-            assume_role_policy=documents.assume_by_scheduler(self._place, settings.prefix),
+            assume_role_policy=roles.assume_by_scheduler(self._place, settings.prefix),
             permissions_boundary=settings.permissions_boundary,
             opts=self._child,
         )
@@ -625,7 +489,7 @@ class ConsentGate(pulumi.ComponentResource):
             role=role.name,
             policy=pulumi.Output.all(
                 deployed.alias.arn, deployed.dead_letters.arn, self._records.operations_key.arn
-            ).apply(lambda arns: documents.schedule_role(self._place, *arns)),
+            ).apply(lambda arns: roles.schedule_role(self._place, *arns)),
             opts=self._child,
         )
         aws.scheduler.Schedule(

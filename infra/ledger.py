@@ -8,9 +8,9 @@ import pulumi
 import pulumi_aws as aws
 
 from infra import documents
-from infra.documents import Place
 from infra.options import component, kept
 from infra.settings import Settings
+from infra.statements import Place
 
 TTL_ATTRIBUTE = "expires_at"
 OPEN_SESSIONS = "open-sessions"

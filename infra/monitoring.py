@@ -11,11 +11,11 @@ from parley.core.chains import FINDINGS, REFUSED, UNREAD
 from parley.core.verification import METRICS
 
 from infra import documents
-from infra.documents import Place
 from infra.gate import ConsentGate, GateFunction, PublicApi
 from infra.options import component
 from infra.records import RecordStore
 from infra.settings import Settings
+from infra.statements import Place
 
 FIVE_MINUTES = 300
 RUN_SECONDS = 60
@@ -29,6 +29,9 @@ def exposure_seconds(settings: Settings) -> int:
     """Return how long a session may outlive a consent when everything else failed: one interval and one run."""
     return settings.session.reconcile_seconds + RUN_SECONDS
 
+
+LATE_WORK_SECONDS = 14_400
+"""How old work in a queue may be: four hours, in which what Twilio has not finished is tried again and again."""
 
 LATE_MILLISECONDS = 900_000
 """How old a record of the ledger's stream may be when it is copied."""
@@ -70,6 +73,7 @@ class Monitoring(pulumi.ComponentResource):
             )
         for function in gate.functions.values():
             self._watch(function)
+            self._watch_work(function)
         self._alarm(
             "api-errors",
             "The API answered with a server error: Twilio goes on connecting open sessions when that happens",
@@ -128,6 +132,7 @@ class Monitoring(pulumi.ComponentResource):
                 period=ONE_DAY,
             )
         self._watch_evidence(gate)
+        self._watch_records()
         self.register_outputs({"topicArn": self.topic.arn})
 
     def _watch_evidence(self, gate: ConsentGate) -> None:
@@ -165,6 +170,54 @@ class Monitoring(pulumi.ComponentResource):
             threshold=1,
             below=True,
             period=ONE_DAY,
+        )
+
+    def _watch_records(self) -> None:
+        """Watch what the pipelines of records tell: each of these is a promise at risk, whose log names the record."""
+        for metric, name, period, threshold, what in (
+            (
+                "RecordingsDropped",
+                "recordings-dropped",
+                FIVE_MINUTES,
+                1,
+                "A recording without consent on record was made",
+            ),
+            ("RecordingsLost", "recordings-lost", FIVE_MINUTES, 1, "A recording is gone at Twilio and not archived"),
+            ("RecordingsGivenUp", "recordings-given-up", FIVE_MINUTES, 1, "A call that could be recorded was not"),
+            ("DeletionsOverdue", "deletions-overdue", ONE_DAY, 1, "Twilio refuses to delete something for 14 days"),
+            ("ErasuresOverdue", "erasures-overdue", ONE_DAY, 1, "An erasure is not done after 14 days"),
+            (
+                "HoldsToReview",
+                "holds-to-review",
+                ONE_DAY,
+                1,
+                "The day has come on which a legal hold is to be reviewed",
+            ),
+            ("ReadsDenied", "reads-denied", FIVE_MINUTES, 10, "Somebody tries to read records who may not"),
+        ):
+            self._alarm(
+                name,
+                f"{what}; the function's log names it",
+                namespace=METRICS,
+                metric=metric,
+                dimensions={"Stack": self._settings.stack},
+                statistic="Sum" if metric == "ReadsDenied" else "Maximum",
+                threshold=threshold,
+                period=period,
+            )
+
+    def _watch_work(self, deployed: GateFunction) -> None:
+        """Watch that a queue is worked off: what waits there for long is a record that is not where it belongs."""
+        if deployed.work is None:
+            return
+        self._alarm(
+            f"{deployed.handler.name}-work-late",
+            f"Work of {deployed.handler.name} waits for hours; after its retention it is lost",
+            namespace="AWS/SQS",
+            metric="ApproximateAgeOfOldestMessage",
+            dimensions={"QueueName": deployed.work.queue.name},
+            statistic="Maximum",
+            threshold=LATE_WORK_SECONDS,
         )
 
     def _watch(self, deployed: GateFunction) -> None:

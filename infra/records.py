@@ -1,4 +1,4 @@
-"""The record store: three buckets, the keys they are encrypted under, and the rules by which records expire."""
+"""The record store: three buckets, the keys of what lies there, and the rules by which records expire."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from parley.core.retention import (
 )
 
 from infra import documents
-from infra.documents import Place
+from infra.documents import Doors
 from infra.options import component, kept
 from infra.settings import Settings
+from infra.statements import Place
 
 # These live in resources of their own. Without this a refresh would take them into the bucket's state, and the next
 # deployment would remove them there (pulumi-aws issue 6244).
@@ -49,8 +50,9 @@ class RecordStore(pulumi.ComponentResource):
     `content` holds what people said and wrote, `evidence` the proof of consent and of erasure (with Object Lock where
     the schedule asks for it), `access_logs` who touched the other two. `roles` are the names of the functions' roles
     and `log_groups` the names or patterns of the log groups that will use the operations key; `sealers` are the ARNs or
-    patterns of who may encrypt plain identifiers under the evidence key. `rules` and
-    `policies` are the lifecycle rules and the policy that were deployed, by bucket.
+    patterns of who may encrypt plain identifiers under the evidence key. `signers` and `verifiers` are the names of the
+    roles that may sign and verify proofs, `doors` who may look into the content bucket. `rules` and `policies` are the
+    lifecycle rules and the policy that were deployed, by bucket.
     """
 
     def __init__(
@@ -62,6 +64,9 @@ class RecordStore(pulumi.ComponentResource):
         roles: Sequence[str],
         log_groups: Sequence[str],
         sealers: Sequence[str],
+        signers: Sequence[str],
+        verifiers: Sequence[str],
+        doors: Doors,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("parley:infra:RecordStore", name, {}, component(settings, "communications", opts))
@@ -82,6 +87,15 @@ class RecordStore(pulumi.ComponentResource):
             "Logs, dead letters, alarms, the Twilio secret",
             documents.operations_key(place, settings.prefix, log_groups, roles),
         )
+        # KMS rotates no asymmetric key: a proof must verify as long as it is kept.
+        self.proof_key = self._key(
+            "proof",
+            "Signs proofs of erasure",
+            documents.proof_key(place, signers, verifiers),
+            key_usage="SIGN_VERIFY",
+            customer_master_key_spec="ECC_NIST_P256",
+            enable_key_rotation=None,
+        )
         # Object Lock can only be had from the start without replacing a bucket. Without a default period it locks
         # nothing by itself; legal holds need it, and a stack can ask for a default lock of its evidence later.
         self.content = self._bucket(CONTENT, object_lock_enabled=True)
@@ -89,7 +103,10 @@ class RecordStore(pulumi.ComponentResource):
         self.access_logs = self._bucket(ACCESS_LOGS)
 
         self._guard(
-            CONTENT, self.content, Store.CONTENT, self._data_policy(Store.CONTENT, self.content, self.content_key)
+            CONTENT,
+            self.content,
+            Store.CONTENT,
+            self._data_policy(Store.CONTENT, self.content, self.content_key, doors),
         )
         self._guard(
             EVIDENCE, self.evidence, Store.EVIDENCE, self._data_policy(Store.EVIDENCE, self.evidence, self.evidence_key)
@@ -127,14 +144,14 @@ class RecordStore(pulumi.ComponentResource):
         """Return the pattern of a name that `pulumi:autonaming` of the project file makes."""
         return f"{self._settings.prefix}-{name}-*"
 
-    def _key(self, name: str, purpose: str, policy: str) -> aws.kms.Key:
+    def _key(self, name: str, purpose: str, policy: str, **how: Any) -> aws.kms.Key:
         key = aws.kms.Key(
             name,
             description=f"{self._settings.prefix}: {purpose}",
             policy=policy,
-            enable_key_rotation=True,
             deletion_window_in_days=self._settings.protection.key_window_days,
             opts=kept(self._settings, self),
+            **{"enable_key_rotation": True, **how},
         )
         aws.kms.Alias(
             name,
@@ -152,10 +169,12 @@ class RecordStore(pulumi.ComponentResource):
             opts=kept(self._settings, self, ignore_changes=INLINE_TWINS),
         )
 
-    def _data_policy(self, store: Store, bucket: aws.s3.Bucket, key: aws.kms.Key) -> pulumi.Output[str]:
+    def _data_policy(
+        self, store: Store, bucket: aws.s3.Bucket, key: aws.kms.Key, doors: Doors | None = None
+    ) -> pulumi.Output[str]:
         prefixes = [rule.prefix for rule in lifecycle_rules(self._settings.records, store) if rule.prefix]
         return pulumi.Output.all(bucket.arn, key.arn).apply(
-            lambda arns: documents.data_bucket(arns[0], arns[1], prefixes)
+            lambda arns: documents.data_bucket(arns[0], arns[1], prefixes, doors)
         )
 
     def _guard(self, name: str, bucket: aws.s3.Bucket, store: Store, policy: pulumi.Output[str]) -> aws.s3.BucketPolicy:

@@ -29,9 +29,18 @@ from parley.core.jurisdiction import (
     reviewed_table,
     suggestion,
 )
-from parley.core.retention import CHANNELS, SECTORS, Problem, RecordClass, Schedule, ScheduleError, parse_schedule
+from parley.core.retention import (
+    CHANNELS,
+    CONTENT,
+    SECTORS,
+    Problem,
+    RecordClass,
+    Schedule,
+    ScheduleError,
+    parse_schedule,
+)
 from parley.core.wording import Finding, lint
-from parley.env import ConsentPolicy, Controller, SessionPolicy
+from parley.env import ConsentPolicy, Controller, Reader, SessionPolicy
 from pulumi.runtime import config as pulumi_config
 
 from infra.section import Secret, Section, redacted, shown
@@ -64,6 +73,7 @@ _ASK_FROM = re.compile(r"\+[1-9][0-9]{6,14}|MG[0-9a-f]{32}")
 _NUMBER_SID = re.compile(r"PN[0-9a-f]{32}")
 _BOUNDARY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/\S+")
 _PRINCIPAL_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/\S+")
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -191,6 +201,7 @@ class Settings:
     alarms: Alarms
     permissions_boundary: str | None
     deployers: tuple[str, ...]
+    readers: tuple[Reader, ...]
     tags: Mapping[str, str]
 
     @property
@@ -270,6 +281,7 @@ def load(
         deployers=root.texts(
             "deployers", _PRINCIPAL_ARN, "the ARN of an IAM role or user", "arn:aws:iam::123456789012:role/deploy"
         ),
+        readers=_readers(root.section("access"), records),
         tags=_tags(root.section("tags")),
     )
     for section in (protection_section, alarms, choice, session, consent, root):
@@ -632,6 +644,33 @@ def _functions(section: Section) -> Functions:
     )
     section.finish()
     return functions
+
+
+def _readers(section: Section, records: Schedule) -> tuple[Reader, ...]:
+    """Read who may read recordings and messages, and what for: purposes that the schedule declares (R22, R23)."""
+    declared = {
+        purpose
+        for record_class in CONTENT
+        if record_class in records.retentions
+        for purpose in records[record_class].purposes
+    }
+    readers = []
+    for each in section.sections("readers"):
+        role = each.text("role", _ROLE_ARN, "the ARN of an IAM role", "arn:aws:iam::123456789012:role/disputes")
+        purposes = each.texts("purposes", re.compile(r"\S.*"), "a purpose", "dispute-resolution")
+        if not each.broken:
+            if not purposes:
+                each.problem("purposes", "names no purpose", f"name some of {', '.join(sorted(declared)) or 'none'}")
+            for purpose in sorted(set(purposes) - declared):
+                each.problem(
+                    "purposes",
+                    f"names {shown(purpose)}, and no class of content is kept for that",
+                    f"name some of {', '.join(sorted(declared)) or 'none'}, or declare it in {NAMESPACE}:records",
+                )
+        each.finish()
+        readers.append(Reader(role, tuple(purposes)))
+    section.finish()
+    return tuple(readers)
 
 
 def _tags(section: Section) -> Mapping[str, str]:

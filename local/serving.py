@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.serving import WSGIRequestHandler
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed.wsgi import WSGIApplication
 
 log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 _JOIN_SECONDS = 5.0
+_LARGEST_WHOLE = 1 << 20
+"""The largest answer that is made whole before it is written, in bytes."""
 
 
 class PortTakenError(Exception):
@@ -52,6 +56,7 @@ class OnePacketHandler(WSGIRequestHandler):
         environ["wsgi.input"] = io.BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
         started: list[Any] = []
+        chunks: Iterable[bytes] = ()
 
         def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
             started[:] = [status, headers]
@@ -59,30 +64,39 @@ class OnePacketHandler(WSGIRequestHandler):
 
         try:
             chunks = self.server.app(environ, start_response)
-            try:
-                answer = b"".join(chunks)
-            finally:
-                if hasattr(chunks, "close"):
-                    chunks.close()
+            large = bool(started) and _content_length(started[1]) > _LARGEST_WHOLE
+            answer = chunks if large else [b"".join(chunks)]
             status, headers = started
         except Exception:
             # Without its path, which may hold a phone number.
             log.exception("a %s request failed", self.command)
-            status, headers, answer = "500 Internal Server Error", [], b""
-        self._write(status, headers, answer)
+            status, headers, answer = "500 Internal Server Error", [], [b""]
+        try:
+            self._write(status, headers, answer)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
 
-    def _write(self, status: str, headers: list[tuple[str, str]], answer: bytes) -> None:
+    def _write(self, status: str, headers: list[tuple[str, str]], answer: Iterable[bytes]) -> None:
+        """Write an answer; one that says a length in its headers may come in pieces, one that does not is one piece."""
         code, _, reason = status.partition(" ")
         bodiless = self.command == "HEAD" or code in {"204", "304"}
         self.send_response(int(code), reason)
         for name, value in headers:
             if name.lower() != "connection":
                 self.send_header(name, value)
-        if not bodiless and not any(name.lower() == "content-length" for name, _ in headers):
-            self.send_header("Content-Length", str(len(answer)))
+        said = _content_length(headers)
+        if not bodiless and said < 0:
+            answer = list(answer)
+            said = len(answer[0])
+            self.send_header("Content-Length", str(said))
         self.end_headers()
         if not bodiless:
-            self.wfile.write(answer)
+            for piece in answer:
+                self.wfile.write(piece)
+                said -= len(piece)
+            # Whoever was told another length cannot tell where the next answer begins.
+            self.close_connection |= said != 0
         self.wfile.flush()
 
     def handle_expect_100(self) -> bool:
@@ -97,6 +111,11 @@ class OnePacketHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's own name
         """Send what http.server has to say to our log."""
         log.log(logging.ERROR if type == "error" else logging.DEBUG, message, *args)
+
+
+def _content_length(headers: list[tuple[str, str]]) -> int:
+    """Return the length that an answer's headers say, -1 if they say none."""
+    return next((int(value) for name, value in headers if name.lower() == "content-length"), -1)
 
 
 class _HttpServer(ThreadingHTTPServer):

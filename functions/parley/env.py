@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from parley.core.jurisdiction import JurisdictionPolicy
+from parley.core.retention import Limit
 
 
 class EnvironmentMismatchError(RuntimeError):
@@ -72,11 +73,23 @@ class ConsentPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """An IAM role, by its ARN, that may read content for some purposes (requirement R23)."""
+
+    role: str
+    purposes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """Everything that a handler knows about its deployment.
 
     `purposes` are those of the schedule by record class. `evidence_key` is the key that plain identifiers are sealed
-    under (None keeps none), and that the copies in `evidence_bucket` are encrypted under.
+    under (None keeps none), and that the copies in `evidence_bucket` are encrypted under. `content_bucket` and
+    `content_key` are where content is archived, `proof_key` signs proofs of erasure. `queues` maps the functions that
+    are fed by a queue to its URL, `twilio_copy_days` the record classes to how long Twilio's copy may stay; `holdable`
+    are those that a legal hold may keep. `readers` are who may read recordings, and what for. `minimums` are the least
+    periods that an erasure must leave, by record class.
     """
 
     environment: str
@@ -97,6 +110,14 @@ class Environment:
     evidence_key: str | None = None
     purposes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     jurisdiction: JurisdictionPolicy = field(default_factory=JurisdictionPolicy)
+    content_bucket: str | None = None
+    content_key: str | None = None
+    proof_key: str | None = None
+    queues: Mapping[str, str] = field(default_factory=dict)
+    twilio_copy_days: Mapping[str, int] = field(default_factory=dict)
+    holdable: tuple[str, ...] = ()
+    readers: tuple[Reader, ...] = ()
+    minimums: Mapping[str, Limit] = field(default_factory=dict)
 
     @property
     def region(self) -> str:
@@ -129,11 +150,19 @@ def to_environment(
     evidence_key: Any = None,
     purposes: Mapping[str, tuple[str, ...]] | None = None,
     jurisdiction: JurisdictionPolicy | None = None,
+    content_bucket: Any = None,
+    content_key: Any = None,
+    proof_key: Any = None,
+    queues: Any = None,
+    twilio_copy_days: Mapping[str, int] | None = None,
+    holdable: tuple[str, ...] = (),
+    readers: tuple[Reader, ...] = (),
+    minimums: Mapping[str, Limit] | None = None,
 ) -> dict[str, Any]:
     """Return the environment variables of a function. The arguments are the fields of `Environment`.
 
     What only the deployment itself learns (names, ARNs, SIDs, the URL) is passed through untouched, so that it may
-    be an output that is not known yet.
+    be an output that is not known yet; `queues` is the JSON text of its mapping.
     """
     variables = {
         "PARLEY_ENVIRONMENT": environment,
@@ -167,7 +196,18 @@ def to_environment(
         ),
         "PARLEY_CHANNELS": _json(list(channels)),
         "PARLEY_PURPOSES": _json({name: list(each) for name, each in (purposes or {}).items()}),
+        "PARLEY_TWILIO_COPY_DAYS": _json(dict(twilio_copy_days or {})),
+        "PARLEY_HOLDABLE": _json(list(holdable)),
+        "PARLEY_READERS": _json({each.role: list(each.purposes) for each in readers}),
+        "PARLEY_MINIMUMS": _json({name: [each.days, each.rule] for name, each in (minimums or {}).items()}),
     }
+    named = {
+        "PARLEY_CONTENT_BUCKET": content_bucket,
+        "PARLEY_CONTENT_KEY": content_key,
+        "PARLEY_PROOF_KEY": proof_key,
+        "PARLEY_QUEUES": queues,
+    }
+    variables.update({name: value for name, value in named.items() if value is not None})
     if twilio_endpoint is not None:
         variables["PARLEY_TWILIO_ENDPOINT"] = twilio_endpoint
     if evidence_bucket is not None:
@@ -203,6 +243,14 @@ def from_environment(variables: Mapping[str, str]) -> Environment:
         evidence_key=variables.get("PARLEY_EVIDENCE_KEY") or None,
         purposes=reader.purposes("PARLEY_PURPOSES"),
         jurisdiction=reader.jurisdiction("PARLEY_JURISDICTION"),
+        content_bucket=variables.get("PARLEY_CONTENT_BUCKET") or None,
+        content_key=variables.get("PARLEY_CONTENT_KEY") or None,
+        proof_key=variables.get("PARLEY_PROOF_KEY") or None,
+        queues=reader.queues("PARLEY_QUEUES") if variables.get("PARLEY_QUEUES") else {},
+        twilio_copy_days=reader.days("PARLEY_TWILIO_COPY_DAYS"),
+        holdable=reader.texts("PARLEY_HOLDABLE", reader.document("PARLEY_HOLDABLE", list)),
+        readers=tuple(Reader(role, each) for role, each in reader.purposes("PARLEY_READERS").items()),
+        minimums=reader.minimums("PARLEY_MINIMUMS") if variables.get("PARLEY_MINIMUMS") else {},
     )
     if reader.problems:
         raise EnvironmentMismatchError(reader.problems)
@@ -296,6 +344,25 @@ class _Reader:
     def purposes(self, name: str) -> dict[str, tuple[str, ...]]:
         document = self.document(name, dict)
         return {key: self.texts(name, value) for key, value in document.items()}
+
+    def queues(self, name: str) -> dict[str, str]:
+        document = self.document(name, dict)
+        return {key: self.member(name, document, key) for key in document}
+
+    def days(self, name: str) -> dict[str, int]:
+        document: dict[str, Any] = self.document(name, dict)
+        if any(isinstance(value, bool) or not isinstance(value, int) or value < 0 for value in document.values()):
+            self.problems.append(f"{name} has a number of days that is none")
+            return {}
+        return document
+
+    def minimums(self, name: str) -> dict[str, Limit]:
+        document: dict[str, Any] = self.document(name, dict)
+        try:
+            return {key: Limit(int(days), str(rule)) for key, (days, rule) in document.items()}
+        except (TypeError, ValueError):
+            self.problems.append(f"{name} has a least period that is none")
+            return {}
 
     def keep_days(self, name: str) -> dict[str, int]:
         document = self.document(name, dict)

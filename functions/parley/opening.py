@@ -11,7 +11,7 @@ Whoever stops in between leaves a session that ends at Twilio sooner than the le
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -129,10 +129,11 @@ def _open_at_twilio(
         closes_at=intent.closes_at,
         intent=intent.id,
         name=wanted.unique_name,
+        places=places,
     )
     written = False
     try:
-        outcome = _confirm(intent, session, record, wanted, places)
+        outcome = _confirm(intent, session, record, wanted)
         written = not isinstance(outcome, DecisionRecord)
     finally:
         if not written:
@@ -141,18 +142,14 @@ def _open_at_twilio(
 
 
 def _confirm(
-    intent: Intent,
-    session: Session,
-    record: DecisionRecord,
-    wanted: SessionRequest,
-    places: dict[str, Location],
+    intent: Intent, session: Session, record: DecisionRecord, wanted: SessionRequest
 ) -> tuple[Session, DecisionRecord] | DecisionRecord:
     """Write the session down; return it with the decision that holds, or the one that refuses it after all."""
     ledger = runtime.ledger()
     for _ in range(ATTEMPTS):
         now = runtime.clock().now()
         standings = ledger.standings(intent.parties, Scope.MANAGE, *wanted.scopes)
-        verdict = _judge(intent.parties, standings, now, wanted.scopes, places)
+        verdict = _judge(intent.parties, standings, now, wanted.scopes, session.places)
         ends = verdict.manage.valid_until
         if not verdict.manage.permit:
             return _refuse(_record(intent.id, Action.OPEN, now, verdict))
@@ -179,7 +176,7 @@ def _drop(intent: Intent, session: Session) -> None:
         log.emit("session-orphaned", "ERROR", session=session.sid, status=error.status, code=error.code)
     try:
         if not runtime.ledger().abandon(intent):
-            # It was written down, and the ledger's answer was lost.
+            # It was written down, and the ledger's answer was lost. Whoever revoked it meanwhile closes it as well.
             runtime.ledger().close_session(session, "not-confirmed")
     except LedgerError as error:
         log.failure("intent-left", error, intent=intent.id)
@@ -192,28 +189,30 @@ def _give_up(intent: Intent) -> None:
         log.failure("intent-left", error, intent=intent.id)
 
 
-def renew_session(found: Session, ttl: int) -> Session | DecisionRecord:
+def renew_session(found: Session, ttl: int, moved: Mapping[str, Location]) -> Session | DecisionRecord:
     """Let a session last `ttl` seconds from now, or return the decision that refuses it. It is never shortened.
 
+    It is decided by the places that were given when it was opened or renewed last, but for those who `moved`; so is
+    what was permitted besides being connected, of which some may be lost and none is gained.
     Raises UnsettledError, CarrierError, SecretError, LedgerError.
     """
     ledger, session = runtime.ledger(), found
     for _ in range(ATTEMPTS):
-        now = runtime.clock().now()
-        standings = ledger.standings(session.parties)
-        verdict = _judge(session.parties, standings, now + timedelta(seconds=MIN_TTL))
+        now, places = runtime.clock().now(), {**session.places, **moved}
+        standings = ledger.standings(session.parties, Scope.MANAGE, *session.scopes)
+        verdict = _judge(session.parties, standings, now + timedelta(seconds=MIN_TTL), session.scopes, places)
         record = replace(_record(session.intent, Action.RENEW, now, verdict), refusal=_ended(session, now))
         if not record.permit:
             return _refuse(record)
         closes_at = max(session.closes_at, closing_time(now, ttl, verdict.manage.valid_until))
         record = replace(record, closes_at=closes_at)
         try:
-            ledger.renew(session, closes_at, standings, record)
+            ledger.renew(session, closes_at, places, standings, record)
         except ConsentChangedError:
             session = ledger.session(session.sid) or replace(session, closes_at=now)
             continue
         _tell(record)
-        session = replace(session, closes_at=closes_at)
+        session = replace(session, closes_at=closes_at, places=places, scopes=verdict.scopes)
         left = int((closes_at - now).total_seconds())
         if runtime.carrier().renew_session(session.sid, ttl=left, closes_at=closes_at):
             return session
@@ -233,8 +232,8 @@ def _judge(
     parties: Sequence[str],
     standings: Iterable[Standing],
     now: datetime,
-    wanted: Sequence[Scope] = (),
-    places: dict[str, Location] | None = None,
+    wanted: Sequence[Scope],
+    places: Mapping[str, Location],
 ) -> Verdict:
     """Decide under the law of everybody's place as far as it is known, and under what the operator declared."""
     policy = runtime.environment().jurisdiction
@@ -243,7 +242,7 @@ def _judge(
         standings,
         now,
         wanted=wanted,
-        places={party: (place,) for party, place in (places or {}).items()},
+        places={party: (place,) for party, place in places.items()},
         policy=policy,
         table=_table(policy),
     )

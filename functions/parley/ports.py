@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from parley.core.access import Read
 from parley.core.chains import Chain
-from parley.core.consent import ConsentEvent, ConsentRecord, Scope, Standing
+from parley.core.consent import ConsentEvent, ConsentRecord, Head, Scope, Standing
+from parley.core.holds import Change, Hold
+from parley.core.jurisdiction import Location
+from parley.core.limiter import Limit
 from parley.core.questions import Question
+from parley.core.recording import Capture
+from parley.core.records import Record, Resource
+from parley.core.rooms import Room
 from parley.core.sessions import Intent, Session
+from parley.core.suppression import Suppression
+from parley.core.sweeping import PendingDeletion, Why
 from parley.core.verdict import DecisionRecord
+
+if TYPE_CHECKING:
+    # Only who erases needs it: the webhooks start without.
+    from parley.core.erasure import Erasure, Progress
 
 
 class LedgerError(Exception):
@@ -25,6 +38,14 @@ class UnreadableRecordError(LedgerError):
 
 class CopyError(Exception):
     """A copy of a record cannot be written or read now."""
+
+
+class QueueError(Exception):
+    """Work cannot be put on a queue now."""
+
+
+class ContentError(Exception):
+    """An object of the content bucket cannot be written, read or removed now."""
 
 
 class ConsentChangedError(Exception):
@@ -270,10 +291,16 @@ class Ledger(Protocol):
         ...
 
     def renew(
-        self, session: Session, closes_at: datetime, standings: Sequence[Standing], record: DecisionRecord
+        self,
+        session: Session,
+        closes_at: datetime,
+        places: Mapping[str, Location],
+        standings: Sequence[Standing],
+        record: DecisionRecord,
     ) -> None:
         """Let a session last longer, with the decision that permits it, if the consents stand as in `standings`.
 
+        `places` are those of the decision, which also tells what is permitted from now on.
         Raises ConsentChangedError, also if the session was closed, revoked or renewed since it was read.
         """
         ...
@@ -290,8 +317,11 @@ class Ledger(Protocol):
         """Return one decision by the parts of its id, or None if there is none."""
         ...
 
-    def close_session(self, session: Session, reason: str) -> None:
-        """Mark a session as closed. Closing twice changes nothing."""
+    def close_session(self, session: Session, reason: str) -> Session | None:
+        """Mark a session as closed; closing twice changes nothing.
+
+        One that was revoked since it was read is left as it is, and returned as it is now.
+        """
         ...
 
     def open_sessions(self, after: Mapping[str, str], limit: int) -> tuple[list[Session], dict[str, str]]:
@@ -316,6 +346,257 @@ class Ledger(Protocol):
 
     def log_interaction(self, interaction: Interaction) -> bool:
         """Log one status of an interaction; return False if it was logged before."""
+        ...
+
+    def record(self, sid: str) -> Record | None:
+        """Return what is known of one thing that was captured, or None."""
+        ...
+
+    def records_by_sid(self, sids: Sequence[str]) -> dict[str, Record]:
+        """Return the records that there are of these SIDs."""
+        ...
+
+    def begin_record(self, record: Record) -> Record:
+        """Write a record that is new, with what finds it; return the one that is there, whoever wrote it."""
+        ...
+
+    def advance(self, before: Record, after: Record) -> bool:
+        """Write how far a record has come; return False if it is not as it was read any more."""
+        ...
+
+    def records_of(self, party: str) -> Iterator[Record]:
+        """Yield the records of one person."""
+        ...
+
+    def records_in(self, session: str) -> Iterator[Record]:
+        """Yield the records of one session."""
+        ...
+
+    def capture(self, call: str) -> Capture | None:
+        """Return what is known of the recording of a call, or None."""
+        ...
+
+    def captures_in(self, session: str) -> list[Capture]:
+        """Return the captures of a session, oldest first."""
+        ...
+
+    def captures_of(self, party: str) -> list[Capture]:
+        """Return the captures of one person whose calls may still go on."""
+        ...
+
+    def captures_on(self) -> list[str]:
+        """Return the SIDs of the calls whose captures go on; the youngest may be missing."""
+        ...
+
+    def write_capture(
+        self,
+        before: Capture | None,
+        after: Capture,
+        standings: Sequence[Standing] | None = None,
+        record: Record | None = None,
+    ) -> bool:
+        """Write how far the recording of a call has come; return False if it is not as it was read any more.
+
+        With `standings` it is written on condition too that the consents still stand as in them, with `record` together
+        with the record of the recording.
+        """
+        ...
+
+    def room(self, sid: str) -> Room | None:
+        """Return what is known of a video room, or None."""
+        ...
+
+    def rooms_of(self, party: str) -> list[Room]:
+        """Return the video rooms that one person may be in."""
+        ...
+
+    def rooms_on(self) -> list[str]:
+        """Return the SIDs of the video rooms that go on; the youngest may be missing."""
+        ...
+
+    def heads(self, parties: Iterable[str]) -> dict[str, Head]:
+        """Return the ends of people's chains: whoever says something moves theirs."""
+        ...
+
+    def write_room(self, before: Room | None, after: Room, heads: Mapping[str, Head] | None = None) -> bool:
+        """Write a video room; return False if it is not as it was read any more.
+
+        With `heads` it is written on condition too that these people have said nothing since, and each of them finds
+        the room for as long as they may be in it.
+        """
+        ...
+
+    def meet(self, name: str, parties: Iterable[str]) -> None:
+        """Let the people of a room or conversation be found to have been in it, as long as the log of it is kept."""
+        ...
+
+    def active_holds(self) -> tuple[Hold, ...]:
+        """Return the legal holds that were not released."""
+        ...
+
+    def holds(self) -> tuple[Hold, ...]:
+        """Return all legal holds, those that were released included, as long as they are kept."""
+        ...
+
+    def hold(self, hold_id: str) -> Hold | None:
+        """Return a legal hold, or None if there is none of that id."""
+        ...
+
+    def write_hold(self, before: Hold | None, after: Hold, change: Change | None = None) -> bool:
+        """Write a hold, and with it the entry of its log; return False if it is not as it was read any more."""
+        ...
+
+    def hold_changes(self, hold_id: str) -> list[Change]:
+        """Return the log of a hold, oldest first."""
+        ...
+
+    def parties_of(self, session: str) -> tuple[tuple[str, ...], str]:
+        """Return the parties of a session and the id of its intent, as far as its row is still there."""
+        ...
+
+    def session_of(self, intent: str) -> str:
+        """Return the SID of the session that an intent became, or an empty text."""
+        ...
+
+    def keep_rows(self, partition: str, keeps: Callable[[str], bool]) -> int:
+        """Take the rows of a partition whose sort keys are kept off their time to live; return how many are held."""
+        ...
+
+    def keep_row(self, partition: str, sort: str) -> None:
+        """Take a row off its time to live, if it is there and has one, and remember that."""
+        ...
+
+    def free_rows(self, partition: str, frees: Callable[[str], bool]) -> int:
+        """Give rows of a partition their time to live back; return how many."""
+        ...
+
+    def free_row(self, partition: str, sort: str) -> None:
+        """Give a row its time to live back, if it is there and a hold took it."""
+        ...
+
+    def log_read(self, read: Read) -> None:
+        """Write that somebody was let read a record."""
+        ...
+
+    def reads_of(self, sid: str) -> list[Read]:
+        """Return who was let read a record, oldest first."""
+        ...
+
+    def postpone_deletion(
+        self, resource: Resource, due: datetime, first_asked_at: datetime, record_sid: str = "", why: Why = Why.REFUSED
+    ) -> None:
+        """Note that a resource is to be deleted at Twilio later, and why; refusals are counted, from the first one on.
+
+        `record_sid` is the record that it belongs to, if that is another resource's.
+        """
+        ...
+
+    def settle_deletion(self, resource: Resource) -> None:
+        """Note that a resource that waited is gone; one that never waited is no error."""
+        ...
+
+    def pending_deletions(self) -> Iterator[PendingDeletion]:
+        """Yield everything that waits to be deleted at Twilio, due or not."""
+        ...
+
+    def due_deletions(self, now: datetime, limit: int) -> list[PendingDeletion]:
+        """Return at most `limit` of those that are to be tried again now, the longest due first."""
+        ...
+
+    def waiting(self, sids: Sequence[str]) -> dict[str, PendingDeletion]:
+        """Return those of `sids` that wait to be deleted, with what for."""
+        ...
+
+    def has_heard(self, party: str, source: str) -> bool:
+        """Tell whether something that a person said was taken, `source` being its id."""
+        ...
+
+    def sessions_of(self, party: str) -> tuple[str, ...]:
+        """Return the SIDs of the sessions of one person that the ledger still finds by them, open or closed."""
+        ...
+
+    def resources_in(self, session: str) -> frozenset[str]:
+        """Return the SIDs of the messages, calls and interactions that the log of a session names."""
+        ...
+
+    def request_limit(self, name: str) -> Limit:
+        """Return how many requests each sweeper may have in flight at a part of Twilio."""
+        ...
+
+    def set_request_limit(self, name: str, before: Limit, after: Limit) -> bool:
+        """Write another limit; return False if it is not `before` any more."""
+        ...
+
+    def suppression(self, party: str) -> Suppression | None:
+        """Return what stays of a person who was erased, or None if they never were."""
+        ...
+
+    def head(self, party: str) -> Head:
+        """Return the end of one person's chain; that of an empty one if there is none."""
+        ...
+
+    def erasure(self, erasure_id: str) -> Erasure | None:
+        """Return an erasure that is under way or held, or None."""
+        ...
+
+    def begin_erasure(self, erasure: Erasure, suppression: Suppression) -> bool:
+        """Write an erasure that is new, and that the person is erased; return False if somebody else was faster."""
+        ...
+
+    def save_erasure(self, before: Erasure, after: Erasure, suppression: Suppression | None = None) -> bool:
+        """Write how far an erasure has come; return False if it is not as it was read any more."""
+        ...
+
+    def progress(self, erasure_id: str) -> list[Progress]:
+        """Return what became of every item of an erasure, in the order in which they go."""
+        ...
+
+    def write_progress(self, erasure_id: str, progress: Iterable[Progress]) -> None:
+        """Write what became of items."""
+        ...
+
+    def end_erasure(self, erasure_id: str) -> None:
+        """Remove an erasure that is proven."""
+        ...
+
+    def note_held(self, erasure_id: str) -> None:
+        """Note that an erasure waits for the release of a legal hold."""
+        ...
+
+    def held_erasures(self) -> list[str]:
+        """Return the ids of the erasures that wait for the release of a legal hold."""
+        ...
+
+    def past_of(self, party: str) -> dict[str, tuple[str, ...]]:
+        """Return the sessions and intents of a person, with the parties of each, as far as anything of them is kept."""
+        ...
+
+    def interactions(self, session: str) -> list[Mapping[str, str]]:
+        """Return the rows of the interaction log of a session, as texts."""
+        ...
+
+    def rows_under(self, partition: str) -> list[tuple[str, bool]]:
+        """Return the sort keys of a partition, and of each whether it is of something that goes on."""
+        ...
+
+    def person_rows(self, party: str) -> int:
+        """Return how many rows are a person's own."""
+        ...
+
+    def remove_rows(self, partition: str, sorts: Sequence[str]) -> int:
+        """Remove rows of a partition by their sort keys; return how many were given."""
+        ...
+
+    def remove_row(self, partition: str, sort: str) -> bool:
+        """Remove one row; return False if there was none."""
+        ...
+
+    def last_record(self, erasure: Erasure) -> Suppression | None:
+        """Return the suppression of a person up to whose last record everything goes, or None if it stays as it is."""
+        ...
+
+    def remove_person(self, erasure: Erasure) -> tuple[int, bool]:
+        """Remove the rows of a person that go; return how many, and whether none of them is left."""
         ...
 
     def load_cursor(self, name: str) -> dict[str, Any]:

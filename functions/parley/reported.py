@@ -20,12 +20,14 @@ def event_of(
     controller: Controller,
     validity_days: int | None,
     purposes: Mapping[str, Iterable[str]],
+    storage_region: str = "",
 ) -> ConsentEvent:
     """Return the event of a report.
 
     `party` and `counterpart` are the party keys of its identifiers, `actor` is who reported it. A consent is valid for
     `validity_days` from when it was given (None: until it is withdrawn), for the `purposes` that the schedule declares
-    by record class, under the privacy policy of the controller.
+    by record class, under the privacy policy of the controller. `storage_region` is that of the ledger, which sees to
+    it in any case: it only saves the work.
     """
     notice = None if wanted.notice is None else with_policy(wanted.notice, controller)
     given = wanted.state is State.GIVEN
@@ -49,6 +51,7 @@ def event_of(
         number_tenure=wanted.number_tenure,
         jurisdiction=wanted.jurisdiction,
         purposes=purposes_of(wanted.scope, purposes),
+        storage_region=storage_region,
         actor=actor,
         source_event_id=wanted.source_event_id,
     )

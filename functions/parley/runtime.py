@@ -12,10 +12,18 @@ from parley.clock import SystemClock
 from parley.env import Environment, EnvironmentMismatchError, from_environment
 
 if TYPE_CHECKING:
+    from parley.adapters.content import ContentStore
     from parley.adapters.copies import EvidenceCopies
+    from parley.adapters.downloads import Downloads
     from parley.adapters.identity import Contacts, Identities
+    from parley.adapters.proofs import Proofs
+    from parley.adapters.queues import Queues
+    from parley.adapters.rooms import TwilioRooms
     from parley.adapters.secrets import Secrets, TwilioCredentials
     from parley.adapters.twilio import TwilioCarrier
+    from parley.adapters.twilio_records import TwilioRecords
+    from parley.adapters.twilio_sweep import TwilioSweep
+    from parley.adapters.versions import Versions
     from parley.ports import Clock, Ledger
 
 
@@ -92,6 +100,103 @@ def carrier() -> TwilioCarrier:
 
 
 @functools.cache
+def twilio_records(connections: int = 8) -> TwilioRecords:
+    """Return what Twilio holds of conversations, over so many connections."""
+    from parley.adapters.twilio_records import TwilioRecords  # noqa: PLC0415
+
+    env = environment()
+    return TwilioRecords(
+        _credentials,
+        env.twilio_account_sid,
+        env.twilio_endpoint,
+        connections=connections,
+        service_sid=env.proxy_service_sid,
+    )
+
+
+@functools.cache
+def twilio_rooms() -> TwilioRooms:
+    """Return Twilio's video rooms and conversations."""
+    from parley.adapters.rooms import TwilioRooms  # noqa: PLC0415
+
+    env = environment()
+    return TwilioRooms(_credentials, env.twilio_account_sid, env.twilio_endpoint)
+
+
+@functools.cache
+def twilio_sweep() -> TwilioSweep:
+    """Return what Twilio holds of conversations, for as many requests at once as a sweeper may have in flight."""
+    from parley.adapters.twilio_sweep import Places, TwilioSweep  # noqa: PLC0415
+
+    env = environment()
+    return TwilioSweep(
+        _credentials,
+        env.twilio_account_sid,
+        env.twilio_endpoint,
+        service_sid=env.proxy_service_sid,
+        places=Places(ledger(), clock(), "api"),
+        proxy_places=Places(ledger(), clock(), "proxy"),
+    )
+
+
+@functools.cache
+def versions() -> Versions:
+    """Return the versions of the buckets' objects."""
+    from parley.adapters.versions import Versions  # noqa: PLC0415
+
+    return Versions(_patient_s3())
+
+
+@functools.cache
+def proofs() -> Proofs | None:
+    """Return the proofs of erasure, None where the stack names no key or no place for them."""
+    from parley.adapters.proofs import Proofs  # noqa: PLC0415
+
+    env = environment()
+    if env.proof_key is None or env.evidence_bucket is None or env.evidence_key is None:
+        return None
+    return Proofs(
+        _client("kms"),
+        _client("s3"),
+        proof_key=env.proof_key,
+        bucket=env.evidence_bucket,
+        evidence_key=env.evidence_key,
+    )
+
+
+@functools.cache
+def queues() -> Queues:
+    """Return the queues that feed functions."""
+    from parley.adapters.queues import Queues  # noqa: PLC0415
+
+    return Queues(_client("sqs"), environment().queues)
+
+
+@functools.cache
+def content() -> ContentStore:
+    """Return the content bucket. Raises EnvironmentMismatchError if the deployment names no place."""
+    from parley.adapters.content import ContentStore  # noqa: PLC0415
+
+    env = environment()
+    if env.content_bucket is None or env.content_key is None:
+        raise EnvironmentMismatchError(["PARLEY_CONTENT_BUCKET or PARLEY_CONTENT_KEY is not set"])
+    return ContentStore(_patient_s3(), env.content_bucket, env.content_key)
+
+
+@functools.cache
+def downloads() -> Downloads:
+    """Return what signs addresses of content. Raises EnvironmentMismatchError if the deployment names no place."""
+    import boto3  # noqa: PLC0415
+
+    from parley.adapters.downloads import SIGNED, Downloads  # noqa: PLC0415
+
+    env = environment()
+    if env.content_bucket is None:
+        raise EnvironmentMismatchError(["PARLEY_CONTENT_BUCKET is not set"])
+    return Downloads(boto3.client("s3", region_name=env.region, config=SIGNED), env.content_bucket)
+
+
+@functools.cache
 def inspection_clients() -> Mapping[str, Any]:
     """Return a client for each service that the daily check asks: nobody waits for it, so they are patient."""
     import boto3  # noqa: PLC0415
@@ -106,16 +211,38 @@ def _credentials(renewed: bool) -> TwilioCredentials:
     return secrets().refresh() if renewed else secrets().get()
 
 
+def _patient_s3() -> Any:
+    """Return an S3 client for large objects, which nobody waits for."""
+    import boto3  # noqa: PLC0415
+
+    from parley.adapters.content import PATIENT  # noqa: PLC0415
+
+    return boto3.client("s3", config=PATIENT)
+
+
 def _client(service: str) -> Any:
     """Return a boto3 client that gives up well before a webhook's sender does."""
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
+    config = Config(
+        connect_timeout=1,
+        read_timeout=2,
+        # Opened as they are needed: the sweeper asks the ledger from many threads.
+        max_pool_connections=150,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+    )
     return boto3.client(service, config=config)  # type: ignore[call-overload]
+
+
+MADE = (
+    *(environment, clock, ledger, copies, identities, contacts, secrets, carrier, inspection_clients),
+    *(twilio_records, twilio_rooms, twilio_sweep, queues, content, downloads, versions, proofs),
+)
+"""Whatever is made once; who adds something to make adds it here."""
 
 
 def reset() -> None:
     """Forget everything that was made, so that the next use starts as a new execution environment does."""
-    for made in (environment, clock, ledger, copies, identities, contacts, secrets, carrier, inspection_clients):
+    for made in MADE:
         made.cache_clear()

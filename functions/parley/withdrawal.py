@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from parley import log, runtime
+from parley import log, recordings, rooms, runtime
 from parley.core import moments
 from parley.core.consent import NO, ConsentEvent, Method, Scope, Standing, State
 from parley.core.decision import Decision, decide
@@ -40,7 +40,10 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What became of the sessions: SIDs of those that are closed, and of those that could not be closed yet."""
+    """What became of the sessions: SIDs of those that are closed, and of those that could not be closed yet.
+
+    A video room among the latter is one whose recording could not be ended yet.
+    """
 
     closed: tuple[str, ...]
     pending: tuple[str, ...]
@@ -187,7 +190,8 @@ def close_denied(
     Each is closed at Twilio first: a session that the ledger calls closed must not connect. One that Twilio does not
     close stays open in the ledger, where the reconciler finds it, and the gate refuses its interactions meanwhile.
     A call that is under way is ended with its session, and the other side is told. So is a call that goes on after its
-    session was closed by its caller or ran out.
+    session was closed by its caller or ran out. A call that goes on because only its recording lost a consent is not
+    recorded any more, nor is a video room.
     """
     closed: list[str] = []
     pending: list[str] = []
@@ -198,6 +202,8 @@ def close_denied(
         (closed if done else pending).append(session.sid)
     owed = ledger.owed_calls_of(party)
     pending += [session.sid for session in owed if not end_calls(ledger, carrier, session, deadline)]
+    pending += [sid for sid in recordings.stop_without_consent(party, deadline) if sid not in pending]
+    pending += rooms.stop_without_consent(party, deadline)
     return Closed(tuple(closed), tuple(pending))
 
 
@@ -223,8 +229,8 @@ def close(
     """Close a session at Twilio and in the ledger; return False, and log it, if Twilio could not be made to.
 
     `lost` says that its consent is lost, as a revoked one's is: then the calls in it are ended, and who did not say no
-    is told. Where Twilio waits for an answer there is a `deadline` (of the monotonic clock): each request is short, and
-    none begins after it.
+    is told. So it goes too where somebody says no after `session` was read. Where Twilio waits for an answer there is a
+    `deadline` (of the monotonic clock): each request is short, and none begins after it.
     """
     lost = lost or session.revocation is not None
     try:
@@ -246,7 +252,9 @@ def close(
     _tell_exposure(session)
     if lost:
         tell_others(ledger, carrier, session, deadline)
-    ledger.close_session(session, reason)
+    revoked = ledger.close_session(session, reason)
+    if revoked is not None:
+        return close(ledger, carrier, revoked, reason=reason, deadline=deadline)
     log.emit("session-closed", session=session.sid, reason=reason, parties=_labels(session.parties))
     return True
 

@@ -24,6 +24,8 @@ from infra.twilio.transport import Clock, Transport
 
 PAGE_SIZE: Final = 1000
 
+RECORDING_DEFAULT: Final = "https://voice.twilio.com/v2/AccountDefaultConfiguration/Recording"
+
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])\+?[0-9]{7,15}(?![0-9A-Za-z])")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -142,6 +144,28 @@ class Account:
         self.clock = clock or Clock()
         transport = Transport(endpoint, self.clock)
         self._rest = Client(api_key, api_secret, sid, http_client=transport, environment={"TWILIO": ""})
+
+    # The account
+
+    def records_every_call(self) -> bool:
+        """Tell whether a default of the account records every call, whatever TwiML, a request or a person says.
+
+        https://www.twilio.com/docs/configurations/recording-account-default-configuration-resource: 404 is no default.
+        How a disabled one looks is not documented, so any answer but `enabled: false` or `status: disabled` is one.
+        """
+        doing = "read the account's recording default"
+        with self._told(doing):
+            answer = self._rest.request("GET", RECORDING_DEFAULT)
+        try:
+            found = json.loads(answer.text)
+        except ValueError:
+            found = {}
+        status, code = answer.status_code, found.get("code")
+        if status == 404:
+            return False
+        if status != 200:
+            raise TwilioError(doing, f"Twilio answered {status}{_code(code, status)}", status=status, code=code)
+        return not (found.get("enabled") is False or str(found.get("status", "")).lower() == "disabled")
 
     # Proxy services
 

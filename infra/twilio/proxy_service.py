@@ -12,17 +12,21 @@ Decisions:
   deletes sessions and interactions with their service. `forceDestroy` says otherwise.
 * `ChatInstanceSid` is no input: it copies each message into a Chat service, out of reach of the retention schedule.
   One that somebody else sets shows up as drift and is cleared by the next update.
+* An account that records every call by itself (its recording default) is refused in the preview already: no consent is
+  asked before such a recording. Where Twilio does not tell, the preview says so and goes on; a create or an update does
+  not.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
 from infra.provider import UNKNOWN, CheckFailure, Live, Properties, ProviderError, Resource
 from infra.twilio import rules
-from infra.twilio.client import Account, Service, TwilioError, is_loopback
+from infra.twilio.client import RECORDING_DEFAULT, Account, Service, TwilioError, is_loopback
 
 LATEST_SESSIONS: Final = 5000
 """Sessions looked at before a delete. Twilio keeps closed ones for ever, and lists the latest first."""
@@ -41,6 +45,10 @@ _URLS: Final = ("callbackUrl", "interceptCallbackUrl", "outOfSessionCallbackUrl"
 _OURS: Final = ("allowUnlimitedTtl", "forceDestroy")
 """Inputs that Twilio knows nothing of."""
 _CHAT: Final = "chatInstanceSid"
+_RECORDS: Final = (
+    "the account has a recording default, which records every call before anybody consents: take it away (Twilio"
+    f" Console, Voice, Settings, or `curl -X DELETE -u KEY:SECRET {RECORDING_DEFAULT}`), then try again"
+)
 
 
 class ProxyService(Resource[Account]):
@@ -53,15 +61,16 @@ class ProxyService(Resource[Account]):
     def check_for(
         self, account: Account | None, inputs: Properties, _old_inputs: Properties
     ) -> tuple[Properties, list[CheckFailure]]:
-        """Fill in the defaults and hold every value against Twilio's limits; asks nothing of Twilio."""
+        """Fill in the defaults, hold every value against Twilio's limits, and see that no default records the calls."""
         given = {**rules.defaults(self.token), **inputs}
         failures = rules.shape({name: value for name, value in given.items() if name != _CHAT}, self.token)
         if not failures:
             failures = list(_problems(given, loopback=_is_local(account)))
-        return given, failures
+        return given, failures or list(_recorded_anyway(account))
 
     def create(self, ctx: Account, inputs: Properties, /) -> tuple[str, Properties]:
         """Create the service, or take over the one that an earlier, lost answer was about."""
+        _refuse_default(ctx)
         settings = _settings(inputs)
         lost = False
         while True:
@@ -101,6 +110,7 @@ class ProxyService(Resource[Account]):
     ) -> Properties:
         """Set every setting as declared, and clear the URLs that are not."""
         del state
+        _refuse_default(ctx)
         settings: dict[str, Any] = {**dict.fromkeys(_SETTINGS.values(), ""), **_settings(inputs)}
         if old_inputs.get(_CHAT):
             settings["chat_instance_sid"] = ""
@@ -120,6 +130,23 @@ class ProxyService(Resource[Account]):
 
 def _is_local(account: Account | None) -> bool:
     return account is not None and account.endpoint is not None and is_loopback(account.endpoint)
+
+
+def _recorded_anyway(account: Account | None) -> Iterator[CheckFailure]:
+    """Yield a failure if the account records every call; where that cannot be read, only say so."""
+    if account is None:
+        return
+    try:
+        if account.records_every_call():
+            yield CheckFailure("", _RECORDS)
+    except TwilioError as error:
+        # The engine shows what a plugin writes here; a preview away from the network is none the worse for it.
+        print(f"warning: {error} Whether the account records every call is not known.", file=sys.stderr)  # noqa: T201
+
+
+def _refuse_default(account: Account) -> None:
+    if account.records_every_call():
+        raise ProviderError(_RECORDS)
 
 
 def _problems(given: Mapping[str, Any], *, loopback: bool) -> Iterator[CheckFailure]:

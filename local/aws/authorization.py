@@ -11,7 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
@@ -25,7 +25,7 @@ from local.aws import kms_keys
 from local.aws.callers import ROOT, UnknownKeyError, own_verdict, principal_of
 from local.aws.calls import ACCOUNT, ACTION_PREFIXES, Call, Need, encryption_context_keys, key_arn, needs
 from local.aws.encryption import KeyUse, key_uses
-from local.aws.policy import Principal, Question, verdict
+from local.aws.policy import Context, Principal, Question, verdict
 from local.aws.queues import find_queue
 
 if TYPE_CHECKING:
@@ -51,7 +51,12 @@ class Refusal:
 
 
 def permission(question: Question) -> Refusal | None:
-    """Return why a principal may not do something, or None if it may."""
+    """Return why a principal may not do something, or None if it may.
+
+    What the question does not say of the principal and of the way is added: AWS knows who asks, and its own services
+    come over TLS.
+    """
+    question = replace(question, context={**_facts(question.principal), **question.context})
     own, document = own_verdict(question), _resource_policy(question.resource)
     resource = verdict(document, question, name="resource policy")
     denied_by = own.denied_by or resource.denied_by
@@ -74,6 +79,14 @@ def permission(question: Question) -> Refusal | None:
         f"User: {question.principal.arn} is not authorized to perform: {question.action} on resource: "
         f"{question.resource} because of {why}".replace("because of no identity", "because no identity"),
     )
+
+
+def _facts(who: Principal) -> Context:
+    return {
+        "aws:securetransport": ("true",),
+        "aws:principalaccount": (who.account,),
+        "aws:principalarn": (who.role_arn or who.arn,),
+    }
 
 
 def _resource_policy(arn: str) -> str | Mapping[str, Any] | None:

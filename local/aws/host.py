@@ -23,6 +23,7 @@ from local.aws import (
     dynamodb_tokens,
     kms_keys,
     moto_time,
+    multipart,
     object_lock,
     queues,
     snapshot,
@@ -59,6 +60,7 @@ class Moto:
         callers.install(self._mends)
         kms_keys.install(self._mends)
         object_lock.install(self._mends)
+        multipart.install(self._mends)
         access_logs.install(self._mends)
         dynamodb_tokens.install(self._mends, clock)
         dynamodb_rollback.install(self._mends)

@@ -7,12 +7,15 @@ reason. Errors follow the KMS API reference; the key states follow "Key states o
 from __future__ import annotations
 
 import functools
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from moto.core.exceptions import JsonRESTError
 from moto.kms import models
 from moto.kms.models import KmsBackend, kms_backends
-from moto.kms.utils import KeySpec, generate_private_key
+from moto.kms.responses import KmsResponse
+from moto.kms.utils import ECDSAPrivateKey, KeySpec, generate_private_key
 
 from local.aws.calls import ACCOUNT
 
@@ -73,6 +76,7 @@ def install(mends: Mends) -> None:
     mends.wrap(KmsBackend, "decrypt", _decrypt)
     mends.wrap(KmsBackend, "sign", _sign)
     mends.wrap(KmsBackend, "verify", _sign)
+    sign_digests(mends)
     mends.wrap(KmsBackend, "generate_mac", _mac)
     mends.wrap(KmsBackend, "verify_mac", _mac)
     for name in ("enable_key", "disable_key", "schedule_key_deletion"):
@@ -80,6 +84,30 @@ def install(mends: Mends) -> None:
     mends.wrap(KmsBackend, "cancel_key_deletion", _cancel_deletion)
     for name in ("enable_key_rotation", "disable_key_rotation"):
         mends.wrap(KmsBackend, name, _rotate)
+
+
+def sign_digests(mends: Mends) -> None:
+    """Make moto sign and verify a digest as the digest that it is (MessageType DIGEST), which it hashes once more."""
+    mends.wrap(KmsResponse, "sign", _with_type)
+    mends.wrap(KmsResponse, "verify", _with_type)
+    mends.wrap(ECDSAPrivateKey, _HASH, _hash_of)
+
+
+_HASH = "_ECDSAPrivateKey__hash_algorithm"
+_MESSAGE = ContextVar("_MESSAGE", default="RAW")
+
+
+def _with_type(original: Any, response: KmsResponse, *args: Any) -> Any:
+    before = _MESSAGE.set(str(response._get_param("MessageType") or "RAW"))  # noqa: SLF001 - moto has no other way
+    try:
+        return original(response, *args)
+    finally:
+        _MESSAGE.reset(before)
+
+
+def _hash_of(original: Any, key: ECDSAPrivateKey, *args: Any) -> Any:
+    algorithm = original(key, *args)
+    return Prehashed(algorithm) if _MESSAGE.get() == "DIGEST" else algorithm
 
 
 def _named(backend: KmsBackend, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -1,8 +1,8 @@
-"""A stateful Twilio for one machine: Proxy, numbers, messages, calls, alerts, and phones that a script can play.
+"""A stateful Twilio for one machine, and the phones and apps of people that a script can play.
 
-What is carried out follows Twilio's public pages and its OpenAPI descriptions. Where they are silent or disagree, the
-emulator takes the behaviour that protects least, so that code which is safe here is not safe by luck. Unverified
-against the real service:
+Carried out are Proxy, numbers, messages, calls, recordings, video rooms, conversations and alerts, after Twilio's
+public pages and its OpenAPI descriptions. Where they are silent or disagree, the emulator takes the behaviour that
+protects least, so that code which is safe here is not safe by luck. Unverified against the real service:
 
 - the TTL of a session where neither it nor its Service names one: 90 days here (page of 80904; the spec says that a
   default of 0 is unlimited, so an explicit 0 is unlimited here);
@@ -18,11 +18,36 @@ against the real service:
 - ARRET, ARRETE and ARRETT: Proxy drops them, and the platform does not block the pair here;
 - a text that Proxy relays to somebody who opted out: a failed message with error code 21610 here, whose alert names
   the inbound message;
-- the platform's own confirmation texts to STOP, START and HELP: none here.
+- the platform's own confirmation texts to STOP, START and HELP: none here;
+- how soon a promoted auth token signs and a deleted API key is refused: at once here.
 
-Not carried out: recordings, Messaging Services and Advanced Opt-Out, toll-free's network-level opt-out, SharedKey
-signatures, redirects, fallback URLs, GET webhooks, status callbacks of single messages and calls, creating calls,
-redirecting live ones, TwiML beyond `local.twilio.twiml`. Such paths answer 404 with code 20404.
+Of recordings and media:
+
+- how long a recording is `processing` (no time here, or as the script says), and what its media answer until it is
+  completed: 404 here;
+- the shortest recording that is kept: a second here, shorter ones are `absent` with 16101;
+- how many channels the media have when nobody asks: one here; and the code with which two of a mono recording are
+  refused: 400 with 20001 here;
+- the HTTP status of 20009 for recordings (400 here), and what an ended recording answers to a change: 21220 here;
+- whether a deleted recording takes its transcriptions along: it does not here;
+- how often a status callback is repeated: never here;
+- how a recording by the account's default reads: like one that was asked for here;
+- when a call is in the bulk export: from its end on here, under the day on which it began;
+- media of messages are served at once, where the real one answers 307 to a host of its own.
+
+Of video and conversations:
+
+- which of several matching Recording Rules counts: the last one here;
+- how long the metadata of deleted video recordings and compositions stay: for ever here, listed with `deleted`;
+- what an app's answer to a room that is full or completed is: 53105 or 53118 here;
+- which answers of a pre-action webhook refuse a message: every 4xx and nothing else here; a timeout, a 5xx and a
+  handler that is not reached let it pass; what a REST client is answered whose message was refused: 403 here.
+
+Not carried out: API keys of less reach than the whole account, Messaging Services and Advanced Opt-Out, toll-free's
+network-level opt-out, SharedKey signatures, redirects, fallback URLs, GET webhooks, status callbacks of single messages
+and calls, creating calls, redirecting live ones, conferences, recording configurations, encryption and storage of
+recordings elsewhere, add-ons, composition hooks, tracks' subscriptions, chat services of one's own, roles, timers and
+media of conversations, TwiML beyond `local.twilio.twiml`. Such paths answer 404 with code 20404.
 """
 
 from local.twilio.emulator import Emulator

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import threading
 from typing import TYPE_CHECKING
 
+from local.twilio.account_defaults import AccountDefaults
 from local.twilio.alerts import Alerts
+from local.twilio.compositions import Compositions
+from local.twilio.conversations import Conversations
 from local.twilio.errors import TwilioError
 from local.twilio.messaging import Messaging
 from local.twilio.numbers import Numbers
 from local.twilio.proxy import Proxy
+from local.twilio.recordings import Recordings
+from local.twilio.signing import sign_link
 from local.twilio.state import Account, SnapshotError, State, new_sid
+from local.twilio.video import Video
 from local.twilio.voice import Voice
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from local.clock import Clock
+    from local.twilio.callbacks import Notice
+    from local.twilio.state import Call
 
 
 class Carrier:
@@ -23,9 +34,14 @@ class Carrier:
 
     state: State
     alerts: Alerts
+    compositions: Compositions
+    conversations: Conversations
+    defaults: AccountDefaults
     numbers: Numbers
     proxy: Proxy
     messaging: Messaging
+    recordings: Recordings
+    video: Video
     voice: Voice
 
     def __init__(self, *, account_sid: str, auth_token: str, api_key: str, api_secret: str, clock: Clock) -> None:
@@ -33,6 +49,7 @@ class Carrier:
         self.lock = threading.RLock()
         self.account_sid = account_sid
         self._credentials = (auth_token, {api_key: api_secret})
+        self._notices: list[Notice] = []
         self._claims: set[tuple[str, str]] = set()
         self.reset()
         clock.subscribe(self._on_clock)
@@ -64,12 +81,33 @@ class Carrier:
 
     def _use(self, state: State) -> None:
         now = self.clock.now
+        self._notices.clear()
         self.state = state
         self.alerts = Alerts(state, now)
         self.numbers = Numbers(state, now)
         self.proxy = Proxy(state, now, self.alerts.record)
         self.messaging = Messaging(state, now)
-        self.voice = Voice(state, now)
+        self.defaults = AccountDefaults(state, now)
+        self.recordings = Recordings(state, now, self._notices.append)
+        self.video = Video(state, now, self._notices.append)
+        self.conversations = Conversations(state, now)
+        self.compositions = Compositions(state, now, self.video, self._notices.append)
+        self.voice = Voice(state, now, self._call_began, self.recordings.call_ended)
+
+    def settle(self, processing_seconds: float) -> list[Notice]:
+        """Let the products act on the time, and return, once, what there is to tell. The caller holds the lock."""
+        self.recordings.settle(processing_seconds)
+        self.video.settle()
+        self.compositions.settle()
+        notices = list(self._notices)
+        self._notices.clear()
+        return notices
+
+    def _call_began(self, call: Call) -> None:
+        """Record a call that the account's default has recorded."""
+        wish = self.defaults.recording(call.account_sid)
+        if wish is not None and call.parent_call_sid is None:
+            self.recordings.start(self.voice.legs(call), wish)
 
     def _on_clock(self, _now: float) -> None:
         with self.lock:
@@ -104,6 +142,14 @@ class Carrier:
         self.state.accounts[account.sid] = account
         return account
 
+    def authenticate_link(self, path: str, query: Mapping[str, str]) -> Account:
+        """Return the account whose media a signed link reaches. Raises TwilioError 20003 with status 403."""
+        for account in self.state.accounts.values():
+            expected = sign_link(account.auth_token, path, query.get("Expires", ""))
+            if hmac.compare_digest(expected, query["Signature"]) and self.clock.now() < int(query["Expires"]):
+                return account
+        raise TwilioError(20003, "the link is not signed, or has run out", status=403)
+
     def create_secondary_token(self, account: Account) -> str:
         """Give an account a second auth token that logs in but does not sign yet."""
         account.secondary_token, account.secondary_created = secrets.token_hex(16), self.clock.now()
@@ -125,6 +171,25 @@ class Carrier:
         account.auth_token, account.updated = account.secondary_token, self.clock.now()
         account.secondary_token = account.secondary_created = None
         return account.auth_token
+
+    def create_key(self, account: Account) -> tuple[str, str]:
+        """Give an account another API key and return its SID and secret."""
+        sid, secret = new_sid("SK"), secrets.token_urlsafe(24)
+        account.keys[sid] = secret
+        return sid, secret
+
+    def delete_key(self, account: Account, sid: str) -> None:
+        """Take an API key away: it is refused at once. Raises TwilioError 20404 if the account has no such key."""
+        if account.keys.pop(sid, None) is None:
+            raise TwilioError(20404, f"/Keys/{sid}")
+
+    def take_back_rotations(self) -> None:
+        """Give the main account the auth token and the API keys again that it began with, and no other ones."""
+        with self.lock:
+            account = self.state.accounts[self.account_sid]
+            account.auth_token, keys = self._credentials
+            account.keys = dict(keys)
+            account.secondary_token = account.secondary_created = None
 
     # Concurrent creates ---------------------------------------------------------------------------------------
 

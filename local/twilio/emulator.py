@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import secrets
 import socket
+import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.wrappers import Request, Response
 
 from local.twilio import routes
+from local.twilio.callbacks import Callbacks
 from local.twilio.carrier import Carrier
+from local.twilio.chat import Chat
+from local.twilio.content import Content, first, serve
 from local.twilio.errors import TwilioError
 from local.twilio.faults import Faults
-from local.twilio.limits import BASELINE_PER_SECOND, RateLimit
-from local.twilio.routes import Exchange, proxy, sim
+from local.twilio.limits import BASELINE_PER_SECOND, Concurrency, RateLimit
+from local.twilio.routes import Exchange, Redirect, proxy, sim
 from local.twilio.simulator import ScriptError, Simulator
 from local.twilio.webhooks import Webhooks, http_post, is_loopback
 
@@ -35,8 +40,8 @@ class Emulator:
     """A stateful Twilio for one machine.
 
     `post` sends webhooks (default: over the network); `requests_per_second` is Proxy's rate limit for each endpoint
-    of each Service, None = none. Serve `wsgi_app`; it routes by the product's host, given as the Host header or as
-    the first path segment.
+    of each Service, None = none; `wait` takes the latency that may be set for every request. Serve `wsgi_app`; it
+    routes by the product's host, given as the Host header or as the first path segment.
     """
 
     def __init__(
@@ -49,15 +54,20 @@ class Emulator:
         clock: Clock,
         post: Post | None = None,
         requests_per_second: float | None = BASELINE_PER_SECOND,
+        wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self.carrier = Carrier(
             account_sid=account_sid, auth_token=auth_token, api_key=api_key, api_secret=api_secret, clock=clock
         )
         self.faults = Faults()
         self.limit = RateLimit(requests_per_second)
+        self.concurrency = Concurrency(wait)
         self.webhooks = Webhooks(self.carrier, self.faults, post or http_post)
-        self.simulator = Simulator(self.carrier, self.webhooks)
+        self.callbacks = Callbacks(self.carrier, self.webhooks)
+        self.chat = Chat(self.carrier, self.webhooks)
+        self.simulator = Simulator(self.carrier, self.webhooks, self.callbacks, self.chat)
         self._routes = routes.url_map()
+        clock.subscribe(self._on_clock)
 
     def snapshot(self) -> bytes:
         """Return all that the account holds, credentials included, as JSON bytes; without faults and the log."""
@@ -72,11 +82,16 @@ class Emulator:
         self.webhooks.drain()
         self.faults.clear()
         self.webhooks.forget()
+        self.callbacks.forget()
         self.carrier.reset()
 
     def close(self) -> None:
         """Let background webhooks finish."""
         self.webhooks.drain()
+
+    def _on_clock(self, _now: float) -> None:
+        self.callbacks.settle()
+        self.webhooks.release()
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -102,7 +117,7 @@ class Emulator:
         try:
             return _json(*sim.answer(self, request.method, request.path, body))
         except ScriptError as error:
-            return _json(400, {"error": str(error)})
+            return _json(400, {"error": str(error)} | ({"code": error.code} if error.code else {}))
 
     # Twilio's surface -----------------------------------------------------------------------------------------
 
@@ -112,24 +127,39 @@ class Emulator:
         fault = self.faults.take("rest", f"{request.method} {host}{path}")
         account: Account | None = None
         try:
-            account = self._login(request)
-            _refuse(fault)
-            status, body = self._answer(request, account, host, path, fault)
+            account = self._login(request, path)
+            with self.concurrency.place(account.sid):
+                _refuse(fault)
+                status, body = self._answer(request, account, host, path, fault)
         except TwilioError as error:
             self._note(error, account, f"https://{host}{path}")
             status, body = error.status, error.body()
-        response = _json(status, body)
+        self.callbacks.settle()
+        response = self._response(request, status, body)
         if status == 401:
             response.headers["WWW-Authenticate"] = 'Basic realm="Twilio API"'
-        if fault is None or fault.mode != "lost-answer":
+        if fault is None:
             return response, False
-        if fault.status is None:
-            return response, True
-        return _json(fault.status, TwilioError(20500, status=fault.status).body()), False
+        return _struck(response, fault), fault.mode == "lost-answer" and fault.status is None
 
-    def _login(self, request: Request) -> Account:
+    @staticmethod
+    def _response(request: Request, status: int, body: dict[str, Any] | Content | Redirect | None) -> Response:
+        if isinstance(body, Content):
+            return serve(body, request.headers.get("Range"))
+        if not isinstance(body, Redirect):
+            return _json(status, body)
+        host, _ = _product(request)
+        # Where the product is the first segment of the path, it is that of the link too.
+        link = body.link if request.host.split(":")[0].lower().endswith(_DOMAIN) else f"/{host}{body.link}"
+        response = _json(status, {"redirect_to": link})
+        response.headers["Location"] = link
+        return response
+
+    def _login(self, request: Request, path: str) -> Account:
         login = request.authorization
         with self.carrier.lock:
+            if login is None and "Signature" in request.args:
+                return self.carrier.authenticate_link(path, request.args)
             return self.carrier.authenticate((login and login.username) or "", (login and login.password) or "")
 
     def _answer(self, request: Request, account: Account, host: str, path: str, fault: Fault | None) -> routes.Answer:
@@ -138,8 +168,10 @@ class Emulator:
         service_sid = arguments.get("service_sid", "")
         if service_sid and not self.limit.admit(service_sid, request.method, handler.__name__):
             raise TwilioError(20429, "more than 30 requests a second over 5 seconds")
-        query = {name: values[-1] for name, values in request.args.lists()}
-        exchange = Exchange(carrier, self.simulator, account, path, query, request.form)
+        # Before the form, which would use it up.
+        raw = request.get_data()
+        wanted = request.headers.get("X-Twilio-Webhook-Enabled", "false").lower() == "true"
+        exchange = Exchange(carrier, self.simulator, account, path, request.args, request.form, raw, self.chat, wanted)
         claimed: frozenset[tuple[str, str]] = frozenset()
         if handler is proxy.create_session:
             claimed = carrier.claim(service_sid, proxy.claimed_identifiers(exchange))
@@ -148,6 +180,7 @@ class Emulator:
                 carrier.clock.advance(fault.seconds)
             with carrier.lock:
                 carrier.proxy.expire()
+            with nullcontext() if handler in routes.UNLOCKED else carrier.lock:
                 return handler(exchange, **arguments)
         finally:
             carrier.unclaim(claimed)
@@ -189,6 +222,21 @@ def _refuse(fault: Fault | None) -> None:
         raise TwilioError(20429)
     if fault.mode == "error":
         raise TwilioError(fault.code or 20500, status=fault.status)
+
+
+def _struck(response: Response, fault: Fault) -> Response:
+    """Return the answer as a fault lets it arrive, after everything was done."""
+    if fault.mode == "lost-answer" and fault.status is not None:
+        return _json(fault.status, TwilioError(20500, status=fault.status).body())
+    if fault.mode == "empty":
+        return Response(b"", response.status_code, content_type=response.content_type)
+    if fault.mode == "wrong-type":
+        return Response("<html><body>Service Unavailable</body></html>", 200, content_type="text/html")
+    if fault.mode in {"truncated", "wrong-length"}:
+        whole = int(response.headers.get("Content-Length") or len(response.get_data()))
+        response.response = first(response.iter_encoded(), whole // 2)
+        response.headers["Content-Length"] = str(whole if fault.mode == "truncated" else whole // 2)
+    return response
 
 
 def _json(status: int, body: dict[str, Any] | None) -> Response:

@@ -4,10 +4,11 @@
 
 - `on`: `webhook` or `rest`;
 - `match`: a regular expression, searched in `"<kind> <url>"` of a webhook (kind: `intercept`, `callback`,
-  `out-of-session`, `sms`, `voice`, `gather`) or in `"<METHOD> <host><path>"` of a REST call; default: everything;
+  `out-of-session`, `sms`, `voice`, `gather`, `recording`, `room`, `composition`, `chat-pre`, `chat-post`) or in
+  `"<METHOD> <host><path>"` of a REST call; default: everything;
 - `mode`: see `WEBHOOK_MODES` and `REST_MODES`;
 - `times`: how often it strikes (default: until `DELETE /_sim/faults`), `after`: how many it lets pass first;
-- `seconds` for `slow`, `status` and `code` for `error`, `status` for `lost-answer`.
+- `seconds` for `slow` and `late`, `status` and `code` for `error`, `status` for `lost-answer`.
 """
 
 from __future__ import annotations
@@ -29,13 +30,18 @@ WEBHOOK_MODES: Final = {
     "lost": "the webhook is never sent, and nobody is told",
     "duplicate": "the webhook is sent twice with the same idempotency token",
     "reorder": "the webhook is sent after the later ones of its interaction, the last one first",
-    "slow": "the clock moves on by `seconds` first; 15 or more is a timeout",
+    "slow": "the clock moves on by `seconds` first; 15 or more, 5 of conversations, is a timeout",
+    "late": "the webhook is sent when the clock has moved on by `seconds`",
 }
 REST_MODES: Final = {
     "error": "an error answer and nothing done: `status` (500) and `code` (20500)",
     "throttle": "429 with code 20429 and nothing done",
     "lost-answer": "everything done, then the connection is reset, or `status` is answered if it is given",
     "slow": "the clock moves on by `seconds` first",
+    "truncated": "half of the body, then the connection ends",
+    "wrong-length": "half of the body, and a Content-Length that says so",
+    "empty": "the status and the type, and no byte of the body",
+    "wrong-type": "an HTML page with status 200 in place of the answer",
 }
 _KNOWN: Final = frozenset({"on", "match", "mode", "times", "after", "seconds", "status", "code"})
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import mimetypes
-from typing import TYPE_CHECKING, Final
+from hashlib import shake_128
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from local.twilio.content import Content, of_bytes
 from local.twilio.errors import TwilioError
-from local.twilio.moments import iso8601, within
+from local.twilio.moments import Window, iso8601
 from local.twilio.numbers import is_e164, number_sid
 from local.twilio.state import Message, new_sid
 
@@ -27,6 +30,24 @@ SETTLING_SECONDS: Final = 60.0
 """How long after its last change a message or call cannot be deleted (error page 20009)."""
 
 
+_UNKNOWN_SIZE: Final = 20_000
+"""How many bytes a media file has whose content was never given."""
+
+
+class Attachment(NamedTuple):
+    """A media file that a message brings. Without a content the file is made up from its SID."""
+
+    url: str = ""
+    content_type: str = ""
+    content: bytes | None = None
+
+
+def attachment(item: Mapping[str, str]) -> Attachment:
+    """Return a message's media record as an attachment for another message."""
+    content = item.get("content")
+    return Attachment(item["url"], item["content_type"], None if content is None else base64.b64decode(content))
+
+
 def keyword(body: str) -> str:
     """Return the text as the platform compares it with its keywords: whole, trimmed, upper case."""
     return body.strip().upper()
@@ -39,7 +60,9 @@ class Messaging:
         self._state = state
         self._now = now
 
-    def receive(self, account_sid: str, sender: str, number: str, body: str, media: Sequence[str] = ()) -> Message:
+    def receive(
+        self, account_sid: str, sender: str, number: str, body: str, media: Sequence[Attachment] = ()
+    ) -> Message:
         """Record an inbound message, show it on the sender's phone, and keep or lift the platform's block."""
         message = self._record(account_sid, sender, number, body, "inbound", "received", media)
         self._show(sender, "outbound", message)
@@ -56,7 +79,7 @@ class Messaging:
         number: str,
         to: str,
         body: str,
-        media: Sequence[str] = (),
+        media: Sequence[Attachment] = (),
         direction: str = "outbound-api",
     ) -> Message:
         """Queue a message from an own number. Raises TwilioError 21211, 21602, 21606, 21610 or 21617."""
@@ -73,7 +96,7 @@ class Messaging:
             raise TwilioError(21610)
         return self._record(account_sid, number, to, body, direction, "queued", media)
 
-    def bar(self, account_sid: str, number: str, to: str, body: str, media: Sequence[str] = ()) -> Message:
+    def bar(self, account_sid: str, number: str, to: str, body: str, media: Sequence[Attachment] = ()) -> Message:
         """Record a message that is not sent because its recipient opted out: failed, with error code 21610."""
         message = self._record(account_sid, number, to, body, "outbound-api", "failed", media)
         message.error_code = 21610
@@ -95,13 +118,14 @@ class Messaging:
 
     def search(self, account_sid: str, query: dict[str, str]) -> list[Message]:
         """Return the messages that satisfy To, From and DateSent (with `<` and `>`)."""
+        sent = Window(query, "DateSent")
         return [
             message
             for message in self._state.messages.values()
             if message.account_sid == account_sid
             and (not query.get("To") or message.to == query["To"])
             and (not query.get("From") or message.from_ == query["From"])
-            and within(message.created, query, "DateSent")
+            and sent.holds(message.created)
         ]
 
     def redact(self, message: Message, form: Mapping[str, str]) -> Message:
@@ -124,8 +148,21 @@ class Messaging:
                 return item
         raise TwilioError(20404, f"Messages/{message.sid}/Media/{sid}")
 
+    def content(self, message: Message, sid: str) -> Content:
+        """Return the bytes of one media file of a message. Raises TwilioError 20404."""
+        item = self.media(message, sid)
+        given = attachment(item).content
+        return of_bytes(item["content_type"], shake_128(sid.encode()).digest(_UNKNOWN_SIZE) if given is None else given)
+
     def _record(
-        self, account_sid: str, sender: str, to: str, body: str, direction: str, status: str, media: Sequence[str]
+        self,
+        account_sid: str,
+        sender: str,
+        to: str,
+        body: str,
+        direction: str,
+        status: str,
+        media: Sequence[Attachment],
     ) -> Message:
         now = self._now()
         message = Message(
@@ -140,10 +177,7 @@ class Messaging:
             updated=now,
             final_at=now + SETTLING_SECONDS,
             seq=self._state.next_seq(),
-            media=[
-                {"sid": new_sid("ME"), "url": url, "content_type": mimetypes.guess_type(url)[0] or "image/jpeg"}
-                for url in media
-            ],
+            media=[_media_record(place, item) for place, item in enumerate(media, 1)],
         )
         self._state.messages[message.sid] = message
         return message
@@ -155,8 +189,14 @@ class Messaging:
                 "from": message.from_,
                 "to": message.to,
                 "body": message.body,
-                "media": [item["url"] for item in message.media],
+                "media": [item["url"] or f"<{item['content_type']}>" for item in message.media],
                 "sid": message.sid,
                 "at": iso8601(self._now()),
             }
         )
+
+
+def _media_record(place: int, given: Attachment) -> dict[str, str]:
+    kind = given.content_type or mimetypes.guess_type(given.url)[0] or "image/jpeg"
+    record = {"sid": new_sid("ME"), "url": given.url, "content_type": kind, "place": str(place)}
+    return record if given.content is None else record | {"content": base64.b64encode(given.content).decode()}

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import TYPE_CHECKING
 
 from local.twilio.errors import TwilioError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def iso8601(moment: float | None) -> str | None:
@@ -36,25 +40,31 @@ def parse_moment(name: str, text: str) -> float:
     return moment.timestamp()
 
 
-def within(moment: float | None, query: dict[str, str], name: str) -> bool:
-    """Tell whether a moment passes v2010's filters `Name` (that day), `Name<` (on or before), `Name>` (on or after).
+class Window:
+    """The moments that pass v2010's filters `Name` (that day), `Name<` (on or before) and `Name>` (on or after).
 
     A plain date stands for the whole UTC day, as in the Calls and Messages lists; so does midnight without an operator,
-    which is how the official package writes a date.
+    which is how the official package writes a date. A time stands for its whole second, the smallest that Twilio tells.
+    Raises TwilioError 20001 naming the parameter.
     """
-    for operator in ("", "<", ">"):
-        text = query.get(name + operator)
-        if not text:
-            continue
+
+    def __init__(self, query: Mapping[str, str], name: str) -> None:
+        self._start: float | None = None
+        self._end: float | None = None
+        for operator in ("", "<", ">"):
+            text = query.get(name + operator)
+            if not text:
+                continue
+            start = parse_moment(name + operator, text)
+            day = "T" not in text or (operator == "" and start % 86400 == 0)
+            if operator != "<":
+                self._start = start if self._start is None else max(self._start, start)
+            if operator != ">":
+                end = start + (86400 if day else 1)
+                self._end = end if self._end is None else min(self._end, end)
+
+    def holds(self, moment: float | None) -> bool:
+        """Tell whether a moment passes; None passes only where nothing is asked for."""
         if moment is None:
-            return False
-        start = parse_moment(name + operator, text)
-        day = "T" not in text or (operator == "" and start % 86400 == 0)
-        end = start + 86400 if day else start + 1
-        if operator == "" and not start <= moment < end:
-            return False
-        if operator == "<" and not moment < end:
-            return False
-        if operator == ">" and not moment >= start:
-            return False
-    return True
+            return self._start is None and self._end is None
+        return (self._start is None or moment >= self._start) and (self._end is None or moment < self._end)

@@ -30,7 +30,7 @@ Record = TypeVar("Record", bound=Counted)
 class Page(Generic[Record]):
     """One page: its records, and the query strings of itself and its neighbours."""
 
-    def __init__(self, records: Iterable[Record], query: Mapping[str, str], largest: int) -> None:
+    def __init__(self, records: Iterable[Record], query: Mapping[str, Any], largest: int) -> None:
         self.size = min(_number(query, "PageSize", DEFAULT_SIZE, least=1), largest)
         self.number = _number(query, "Page", 0, least=0)
         newest_first: Sequence[Record] = sorted(records, key=lambda record: -record.seq)
@@ -53,14 +53,14 @@ class Page(Generic[Record]):
 
     def _query(self, number: int, token: str = "") -> str:
         query = self._filters | {"PageSize": str(self.size), "Page": str(number)}
-        return urlencode(query | ({"PageToken": token} if token else {}))
+        return urlencode(query | ({"PageToken": token} if token else {}), doseq=True)
 
 
 def v1(
     url: str,
     key: str,
     records: Iterable[Record],
-    query: Mapping[str, str],
+    query: Mapping[str, Any],
     render: Callable[[Record], Any],
     largest: int,
 ) -> dict[str, Any]:

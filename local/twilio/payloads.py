@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from local.twilio.moments import iso8601
+from local.twilio.audio import whole_seconds
+from local.twilio.moments import iso8601, rfc2822
 from local.twilio.numbers import number_sid
 
 if TYPE_CHECKING:
-    from local.twilio.state import Call, Interaction, Message, Participant, Session, State
+    from local.twilio.state import Call, Interaction, Message, Participant, Recording, Session, State
 
 API_VERSION = "2010-04-01"
 
@@ -56,6 +57,33 @@ def intercept(interaction: Interaction) -> dict[str, str]:
 def callback(interaction: Interaction) -> dict[str, str]:
     """Return the 18 fields of CallbackUrl."""
     return intercept(interaction) | _leg(interaction, "outbound")
+
+
+def recording_status(record: Recording) -> dict[str, str]:
+    """Return the fields of RecordingStatusCallback (https://www.twilio.com/docs/voice/api/recording).
+
+    An encrypted recording would bring EncryptionDetails; none is encrypted here.
+    """
+    fields = {
+        "AccountSid": record.account_sid,
+        "CallSid": record.call_sid,
+        "RecordingSid": record.sid,
+        "RecordingUrl": recording_url(record),
+        "RecordingStatus": record.status,
+        "RecordingChannels": str(record.channels),
+        "RecordingStartTime": rfc2822(record.started) or "",
+        "RecordingSource": record.source,
+        "RecordingTrack": record.track,
+    }
+    length = whole_seconds(record.frames)
+    if length is not None:
+        fields |= {"RecordingDuration": str(length), "ErrorCode": str(record.error_code or 0)}
+    return fields
+
+
+def recording_url(record: Recording) -> str:
+    """Return where the sound of a recording is; without an extension it is WAV."""
+    return f"https://api.twilio.com/{API_VERSION}/Accounts/{record.account_sid}/Recordings/{record.sid}"
 
 
 def _place(state: State, name: str, number: str) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""The headers by which a webhook proves that Twilio sent it."""
+"""How a webhook proves that Twilio sent it, and a link that it may be followed without a login."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag
 
@@ -21,3 +23,8 @@ def sign(auth_token: str, url: str, fields: Mapping[str, str]) -> str:
     """
     signature: str = RequestValidator(auth_token).compute_signature(urldefrag(url).url, dict(fields))
     return signature
+
+
+def sign_link(auth_token: str, path: str, expires: str) -> str:
+    """Return the signature of a link to `path` that runs out at `expires`, in epoch seconds."""
+    return hmac.new(auth_token.encode(), f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()

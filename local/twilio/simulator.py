@@ -14,26 +14,45 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 from local.twilio import payloads, twiml
+from local.twilio.chat import Utterance
 from local.twilio.errors import TwilioError
-from local.twilio.messaging import PROXY_DROPPED_WORDS, keyword
+from local.twilio.messaging import PROXY_DROPPED_WORDS, Attachment, attachment, keyword
 from local.twilio.numbers import is_e164
 from local.twilio.proxy import PROXY_INTAKE, Wish
 from local.twilio.state import Message
 from local.twilio.voice import LIVE, UNANSWERED
-from local.twilio.webhooks import Webhook
+from local.twilio.webhooks import UNHEARD, Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from local.twilio.callbacks import Callbacks
     from local.twilio.carrier import Carrier
-    from local.twilio.state import Call, Interaction, OwnedNumber, Participant, Service, Session
+    from local.twilio.chat import Chat
+    from local.twilio.state import (
+        Call,
+        ChatParticipant,
+        Conversation,
+        Interaction,
+        OwnedNumber,
+        Participant,
+        Service,
+        Session,
+    )
     from local.twilio.webhooks import Reply, Series, Webhooks
 
 ANSWERS: Final = frozenset({"answered"}) | UNANSWERED
 
 
 class ScriptError(ValueError):
-    """A script asked a phone for something impossible; the text says what, and the way out."""
+    """A script asked for something impossible; the text says what, and the way out.
+
+    `code` is Twilio's own, where it is Twilio that refuses.
+    """
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 @dataclass(slots=True)
@@ -73,21 +92,26 @@ class Relay:
 class Simulator:
     """Plays phones against a carrier. Its methods take the lock themselves and must be called without it."""
 
-    def __init__(self, carrier: Carrier, webhooks: Webhooks) -> None:
+    def __init__(self, carrier: Carrier, webhooks: Webhooks, callbacks: Callbacks, chat: Chat) -> None:
         self._carrier = carrier
         self._webhooks = webhooks
+        self._callbacks = callbacks
+        self._chat = chat
 
     # Entry points ---------------------------------------------------------------------------------------------
 
-    def text(self, sender: str, number: str, body: str, media: Sequence[str] = ()) -> Outcome:
+    def text(self, sender: str, number: str, body: str, media: Sequence[Attachment] = ()) -> Outcome:
         """Let a phone text one of the account's numbers. Raises ScriptError."""
         carrier = self._carrier
         with carrier.lock:
             owned = self._owned(sender, number, "sms")
             message = carrier.messaging.receive(owned.account_sid, sender, number, body, media)
             service = carrier.proxy.pool_service(owned.sid)
+            bound = carrier.conversations.route(sender, number) if service is None else None
         outcome = Outcome(message.sid)
-        if service is None:
+        if bound is not None:
+            self._in_conversation(outcome, bound, message)
+        elif service is None:
             self._plain(outcome, owned, message, "SmsUrl", "sms", Ring())
         elif keyword(body) in PROXY_DROPPED_WORDS:
             self._alert(outcome, 80901, service, message.sid)
@@ -116,6 +140,7 @@ class Simulator:
         with carrier.lock:
             if call.status in LIVE and not (ring.hold and outcome.connected):
                 carrier.voice.set_status(call, "failed")
+        self._callbacks.settle()
         return outcome
 
     def hang_up(self, call_sid: str) -> bool:
@@ -126,6 +151,7 @@ class Simulator:
                 raise ScriptError("no such call: take `call_sid` from the answer of POST /_sim/call")
             legs = self._carrier.voice.end(call)
         self.after_end(legs)
+        self._callbacks.settle()
         self._webhooks.drain()
         return bool(legs)
 
@@ -210,7 +236,7 @@ class Simulator:
                     peer.proxy_identifier,
                     peer.identifier,
                     message.body,
-                    [item["url"] for item in message.media],
+                    [attachment(item) for item in message.media],
                 )
                 interaction.outbound_resource_sid = outcome.outbound_sid = outbound.sid
             except TwilioError as error:
@@ -299,6 +325,15 @@ class Simulator:
         outcome = Outcome(leg.sid)
         self._call_back(series, service, interaction, outcome)
         self._close(series, service, interaction, outcome)
+
+    def _in_conversation(self, outcome: Outcome, bound: tuple[Conversation, ChatParticipant], message: Message) -> None:
+        """Say a text in the conversation that its pair of numbers belongs to; a text of no words is not said."""
+        conversation, speaker = bound
+        said = Utterance(message.from_, message.body, "SMS", speaker=speaker)
+        try:
+            outcome.connected = self._chat.say(conversation, said, hooks=True) is not None
+        except TwilioError as error:
+            self._record(outcome, error.code, message.account_sid, None, message.sid)
 
     # Out of a session -----------------------------------------------------------------------------------------
 
@@ -399,8 +434,9 @@ class Simulator:
                     return
                 to = step.to or message.from_
                 try:
+                    media = [Attachment(url) for url in step.media]
                     sent = self._carrier.messaging.send(
-                        message.account_sid, message.to, to, step.body, step.media, "outbound-reply"
+                        message.account_sid, message.to, to, step.body, media, "outbound-reply"
                     )
                 except TwilioError as error:
                     self._record(outcome, error.code, message.account_sid, None, message.sid)
@@ -467,8 +503,8 @@ class Simulator:
             self._complain(outcome, service, _resource(interaction), service.callback_url or "", reply)
 
     def _complain(self, outcome: Outcome, service: Service, sid: str | None, url: str, reply: Reply) -> None:
-        """Leave alert 80908 if a webhook was not answered with 2xx; of a lost one nobody knows."""
-        if not reply.ok and reply.problem != "lost":
+        """Leave alert 80908 if a webhook was not answered with 2xx; of a lost or late one nobody knows."""
+        if not reply.ok and reply.problem not in UNHEARD:
             self._alert(outcome, 80908, service, sid, url)
 
     def _alert(self, outcome: Outcome, code: int, service: Service, sid: str | None, url: str | None = None) -> None:

@@ -176,6 +176,7 @@ class Message:
     seq: int
     error_code: int | None = None
     media: list[dict[str, str]] = field(default_factory=list)
+    """Each has `sid`, `url`, `content_type`, its `place` among them and, if it was given, its `content` in base64."""
 
 
 @dataclass(slots=True)
@@ -196,6 +197,213 @@ class Call:
     started: float | None = None
     ended: float | None = None
     interaction_sid: str | None = None
+
+
+@dataclass(slots=True)
+class Recording:
+    """A recording of a call, under its parent leg.
+
+    `parts` are its pieces so far, (`sound` or `silence`, frames), of 8000 frames a second; `since` is the moment from
+    which the piece under way counts. Both end with it: a finished recording has `frames`, a deleted one no parts.
+    """
+
+    sid: str
+    account_sid: str
+    call_sid: str
+    status: str
+    channels: int
+    source: str
+    track: str
+    started: float
+    created: float
+    updated: float
+    since: float
+    seq: int
+    trim: str = "do-not-trim"
+    pause_behavior: str = "silence"
+    parts: list[tuple[str, int]] = field(default_factory=list)
+    frames: int | None = None
+    error_code: int | None = None
+    callback_url: str | None = None
+    callback_events: list[str] = field(default_factory=list)
+    deleted: float | None = None
+
+
+@dataclass(slots=True)
+class Transcription:
+    """The transcription of a recording."""
+
+    sid: str
+    account_sid: str
+    recording_sid: str
+    text: str
+    seconds: int
+    created: float
+    updated: float
+    seq: int
+    status: str = "completed"
+
+
+@dataclass(slots=True)
+class AccountDefault:
+    """An account's default of one `kind` (`Recording`) for every call; `configuration` is as the client wrote it."""
+
+    account_sid: str
+    kind: str
+    configuration: dict[str, Any]
+    created: float
+    updated: float
+    description: str | None = None
+
+
+@dataclass(slots=True)
+class ArchivedCall:
+    """The copy of a finished call in the bulk export of a UTC day (`2026-11-23`): an object of its own."""
+
+    sid: str
+    account_sid: str
+    day: str
+
+
+@dataclass(slots=True)
+class Room:
+    """A video Room. `idle_since` is the moment from which nobody is in it."""
+
+    sid: str
+    account_sid: str
+    unique_name: str
+    created: float
+    updated: float
+    idle_since: float
+    seq: int
+    status: str = "in-progress"
+    ended: float | None = None
+    status_callback: str | None = None
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    rules_updated: float | None = None
+    record_on_connect: bool = False
+    max_participants: int = 50
+    empty_minutes: int = 5
+    unused_minutes: int = 5
+    events: int = 0
+
+
+@dataclass(slots=True)
+class RoomParticipant:
+    """Somebody in a Room. Each of `tracks` has `sid`, `kind` (`audio`, `video`) and `name`."""
+
+    sid: str
+    room_sid: str
+    account_sid: str
+    identity: str
+    created: float
+    updated: float
+    seq: int
+    status: str = "connected"
+    ended: float | None = None
+    tracks: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class TrackRecording:
+    """A recording of one track of one participant of a Room."""
+
+    sid: str
+    room_sid: str
+    participant_sid: str
+    account_sid: str
+    track_sid: str
+    track_name: str
+    kind: str
+    created: float
+    seq: int
+    status: str = "processing"
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Composition:
+    """One file that was mixed from a Room's recordings."""
+
+    sid: str
+    room_sid: str
+    account_sid: str
+    created: float
+    seq: int
+    seconds: float
+    status: str = "enqueued"
+    resolution: str = "640x480"
+    status_callback: str | None = None
+    completed: float | None = None
+    deleted: float | None = None
+
+
+@dataclass(slots=True)
+class VideoSettings:
+    """Where an account's video `recordings` or `compositions` go, by the names of the REST fields."""
+
+    account_sid: str
+    kind: str
+    values: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Conversation:
+    """A conversation of the account's default chat service. `next_index` is that of its next message."""
+
+    sid: str
+    account_sid: str
+    created: float
+    updated: float
+    seq: int
+    friendly_name: str | None = None
+    unique_name: str | None = None
+    attributes: str = "{}"
+    state: str = "active"
+    next_index: int = 0
+
+
+@dataclass(slots=True)
+class ChatParticipant:
+    """Somebody in a conversation: by `identity` in an app, or by `address` on a phone that sees `proxy_address`."""
+
+    sid: str
+    conversation_sid: str
+    account_sid: str
+    created: float
+    updated: float
+    seq: int
+    identity: str | None = None
+    address: str | None = None
+    proxy_address: str | None = None
+    attributes: str = "{}"
+
+
+@dataclass(slots=True)
+class ChatMessage:
+    """A message in a conversation."""
+
+    sid: str
+    conversation_sid: str
+    account_sid: str
+    index: int
+    author: str
+    body: str
+    created: float
+    updated: float
+    seq: int
+    participant_sid: str | None = None
+    attributes: str = "{}"
+
+
+@dataclass(slots=True)
+class ChatHooks:
+    """Where an account's conversations ask before they do something, and tell afterwards."""
+
+    account_sid: str
+    pre_url: str | None = None
+    post_url: str | None = None
+    filters: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -238,6 +446,22 @@ class State:
     interactions: dict[str, Interaction] = field(default_factory=dict)
     messages: dict[str, Message] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
+    recordings: dict[str, Recording] = field(default_factory=dict)
+    transcriptions: dict[str, Transcription] = field(default_factory=dict)
+    defaults: dict[str, AccountDefault] = field(default_factory=dict)
+    """Keyed by account SID and kind, `AC…/Recording`."""
+    archives: dict[str, ArchivedCall] = field(default_factory=dict)
+    rooms: dict[str, Room] = field(default_factory=dict)
+    room_participants: dict[str, RoomParticipant] = field(default_factory=dict)
+    track_recordings: dict[str, TrackRecording] = field(default_factory=dict)
+    compositions: dict[str, Composition] = field(default_factory=dict)
+    video_settings: dict[str, VideoSettings] = field(default_factory=dict)
+    """Keyed by account SID and kind, `AC…/recordings`."""
+    conversations: dict[str, Conversation] = field(default_factory=dict)
+    chat_participants: dict[str, ChatParticipant] = field(default_factory=dict)
+    chat_messages: dict[str, ChatMessage] = field(default_factory=dict)
+    chat_hooks: dict[str, ChatHooks] = field(default_factory=dict)
+    """Keyed by account SID."""
     alerts: dict[str, Alert] = field(default_factory=dict)
     handsets: dict[str, Handset] = field(default_factory=dict)
     opt_outs: set[tuple[str, str]] = field(default_factory=set)
@@ -254,9 +478,40 @@ class State:
         "interactions": Interaction,
         "messages": Message,
         "calls": Call,
+        "recordings": Recording,
+        "transcriptions": Transcription,
+        "defaults": AccountDefault,
+        "archives": ArchivedCall,
+        "rooms": Room,
+        "room_participants": RoomParticipant,
+        "track_recordings": TrackRecording,
+        "compositions": Composition,
+        "video_settings": VideoSettings,
+        "conversations": Conversation,
+        "chat_participants": ChatParticipant,
+        "chat_messages": ChatMessage,
+        "chat_hooks": ChatHooks,
         "alerts": Alert,
         "handsets": Handset,
     }
+    YOUNGER: ClassVar[frozenset[str]] = frozenset(
+        {
+            "recordings",
+            "transcriptions",
+            "defaults",
+            "archives",
+            "rooms",
+            "room_participants",
+            "track_recordings",
+            "compositions",
+            "video_settings",
+            "conversations",
+            "chat_participants",
+            "chat_messages",
+            "chat_hooks",
+        }
+    )
+    """Tables that snapshots of before may lack."""
 
     def next_seq(self) -> int:
         """Return the next value of the record counter."""
@@ -282,7 +537,8 @@ class State:
             found = document["format"]
             state = cls(seq=document["seq"], opt_outs={(number, user) for number, user in document["opt_outs"]})
             for table, record in cls.RECORDS.items():
-                setattr(state, table, {key: record(**values) for key, values in document[table].items()})
+                rows = document.get(table, {}) if table in cls.YOUNGER else document[table]
+                setattr(state, table, {key: record(**values) for key, values in rows.items()})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SnapshotError(f"not a snapshot of the Twilio emulator ({type(error).__name__})") from error
         if found != FORMAT:

@@ -1,13 +1,15 @@
-"""Calls: their legs, their states, and what each handset heard."""
+"""Calls: their legs, their states, what each handset heard, and the copies in the bulk export."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from local.twilio.errors import TwilioError
 from local.twilio.messaging import SETTLING_SECONDS
-from local.twilio.moments import iso8601, within
-from local.twilio.state import Call, new_sid
+from local.twilio.moments import Window, iso8601
+from local.twilio.state import ArchivedCall, Call, new_sid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +21,25 @@ UNANSWERED: Final = frozenset({"busy", "no-answer", "failed", "canceled"})
 
 
 class Voice:
-    """The account's calls. Not thread-safe: the caller holds the carrier's lock."""
+    """The account's calls. Not thread-safe: the caller holds the carrier's lock.
 
-    def __init__(self, state: State, now: Callable[[], float]) -> None:
+    `began` is told each leg that is in progress, `ended` each that ends.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        now: Callable[[], float],
+        began: Callable[[Call], None],
+        ended: Callable[[Call], None],
+    ) -> None:
         self._state = state
         self._now = now
+        self._began, self._ended = began, ended
+        self._children: defaultdict[str, list[str]] = defaultdict(list)
+        for call in state.calls.values():
+            if call.parent_call_sid is not None:
+                self._children[call.parent_call_sid].append(call.sid)
 
     def ring(
         self, account_sid: str, caller: str, called: str, direction: str, number_sid: str, parent: Call | None = None
@@ -44,6 +60,8 @@ class Voice:
             phone_number_sid=number_sid,
         )
         self._state.calls[call.sid] = call
+        if parent is not None:
+            self._children[parent.sid].append(call.sid)
         phone, seen = (caller, "outbound") if direction == "inbound" else (called, "inbound")
         self._state.handset(phone).calls.append(
             {
@@ -58,6 +76,18 @@ class Voice:
         )
         return call
 
+    def put(self, account_sid: str, caller: str, called: str, number_sid: str, begun: float, seconds: float) -> Call:
+        """Add a call of two legs that began at `begun` and is over; return its parent leg. For scripts."""
+        parent = self.ring(account_sid, caller, called, "inbound", number_sid)
+        child = self.ring(account_sid, called, caller, "outbound-dial", number_sid, parent)
+        for leg in (child, parent):
+            leg.created = leg.started = begun
+            leg.status, leg.ended = "completed", begun + seconds
+            leg.updated = leg.ended
+            self._entry(leg)["status"] = leg.status
+            self._archive(leg)
+        return parent
+
     def set_status(self, call: Call, status: str, *, seconds: float | None = None) -> None:
         """Move a leg on. `seconds` is how long it lasted, if it ends now without the clock having moved."""
         now = self._now()
@@ -67,6 +97,15 @@ class Voice:
             call.ended = now if seconds is None or call.started is None else max(now, call.started + seconds)
         call.status, call.updated = status, now
         self._entry(call)["status"] = status
+        if status == "in-progress":
+            self._began(call)
+        if call.ended is not None:
+            self._archive(call)
+            self._ended(call)
+
+    def _archive(self, call: Call) -> None:
+        day = datetime.fromtimestamp(call.started or call.created, UTC).date().isoformat()
+        self._state.archives[call.sid] = ArchivedCall(call.sid, call.account_sid, day)
 
     def hear(self, call: Call, words: Sequence[str]) -> None:
         """Note what the phone at the far end of a leg heard."""
@@ -77,11 +116,15 @@ class Voice:
         entry: dict[str, Any] = next(e for e in reversed(self._state.handset(phone).calls) if e["sid"] == call.sid)
         return entry
 
+    def legs(self, call: Call) -> list[Call]:
+        """Return the legs of the call that a leg belongs to, the parent first; a leg that was deleted is left out."""
+        calls = self._state.calls
+        root = calls.get(call.parent_call_sid or call.sid, call)
+        return [root, *(calls[sid] for sid in self._children.get(root.sid, ()) if sid in calls and sid != root.sid)]
+
     def end(self, call: Call, seconds: float | None = None) -> list[Call]:
         """End a call with its other leg; return the legs that ended now."""
-        root = self._state.calls.get(call.parent_call_sid or call.sid, call)
-        legs = [root, *(leg for leg in self._state.calls.values() if leg.parent_call_sid == root.sid)]
-        live = [leg for leg in legs if leg.status in LIVE]
+        live = [leg for leg in self.legs(call) if leg.status in LIVE]
         for leg in live:
             self.set_status(leg, "completed" if leg.started is not None else "canceled", seconds=seconds)
         return live
@@ -101,14 +144,16 @@ class Voice:
 
     def search(self, account_sid: str, query: dict[str, str]) -> list[Call]:
         """Return the calls that satisfy To, From, Status, ParentCallSid, StartTime and EndTime (with `<` and `>`)."""
-        exact = {"To": "to", "From": "from_", "Status": "status", "ParentCallSid": "parent_call_sid"}
+        names = {"To": "to", "From": "from_", "Status": "status", "ParentCallSid": "parent_call_sid"}
+        exact = [(attribute, query[name]) for name, attribute in names.items() if query.get(name)]
+        start, end = Window(query, "StartTime"), Window(query, "EndTime")
         return [
             call
             for call in self._state.calls.values()
             if call.account_sid == account_sid
-            and all(getattr(call, attribute) == query[name] for name, attribute in exact.items() if query.get(name))
-            and within(call.started or call.created, query, "StartTime")
-            and within(call.ended, query, "EndTime")
+            and all(getattr(call, attribute) == value for attribute, value in exact)
+            and start.holds(call.started or call.created)
+            and end.holds(call.ended)
         ]
 
     def update(self, call: Call, form: Mapping[str, str]) -> list[Call]:
@@ -129,3 +174,10 @@ class Voice:
         if call.ended is None or self._now() < max(call.ended, call.updated) + SETTLING_SECONDS:
             raise TwilioError(20009, f"Calls/{call.sid}")
         del self._state.calls[call.sid]
+
+    def delete_archive(self, account_sid: str, day: str, sid: str) -> None:
+        """Delete a call's copy in the bulk export of a day; the call itself stays. Raises TwilioError 20404."""
+        copy = self._state.archives.get(sid)
+        if copy is None or (copy.account_sid, copy.day) != (account_sid, day):
+            raise TwilioError(20404, f"/Archives/{day}/Calls/{sid}")
+        del self._state.archives[sid]

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urldefrag, urlencode, urlsplit
 
@@ -27,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 TIMEOUT_SECONDS: Final = 15.0
 """How long Twilio waits for a webhook's answer."""
 LOG_LENGTH: Final = 1000
+UNHEARD: Final = frozenset({"lost", "late"})
+"""Problems of which the carrier learns nothing: it leaves no alert."""
 SHUT_FIELDS: Final = frozenset({"Body", "interactionData"})
 """Fields whose value the log of deliveries leaves out."""
 
@@ -46,12 +49,13 @@ class Post(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One webhook before it is sent. `kind` is for the log and for fault patterns."""
+    """One webhook before it is sent. `kind` is for the log and for fault patterns, `timeout` in real seconds."""
 
     kind: str
     account_sid: str
     url: str
     fields: Mapping[str, str]
+    timeout: float = TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class Webhooks:
         self._faults = faults
         self._post = post
         self._log: deque[dict[str, Any]] = deque(maxlen=LOG_LENGTH)
+        self._late: list[tuple[float, Webhook]] = []
         self._jobs: deque[Callable[[], None]] = deque()
         self._idle = threading.Condition()
         self._working = False
@@ -132,9 +137,13 @@ class Webhooks:
             return self._note(webhook, token, "lost", Reply(problem="lost"))
         if mode == "refuse":
             return self._note(webhook, token, "failed", Reply(problem="connection refused"))
+        if fault is not None and mode == "late":
+            with self._idle:
+                self._late.append((self._carrier.clock.now() + fault.seconds, webhook))
+            return self._note(webhook, token, "late", Reply(problem="late"))
         if fault is not None and mode == "slow":
             self._carrier.clock.advance(fault.seconds)
-            mode = "timeout" if fault.seconds >= TIMEOUT_SECONDS else ""
+            mode = "timeout" if fault.seconds >= webhook.timeout else ""
         reply = self._attempt(webhook, token)
         if mode == "timeout":
             return self._note(webhook, token, "failed", Reply(problem="timeout"))
@@ -155,7 +164,7 @@ class Webhooks:
             IDEMPOTENCY_HEADER: token,
         }
         try:
-            status, answered, body = self._post(url, headers, urlencode(webhook.fields).encode(), TIMEOUT_SECONDS)
+            status, answered, body = self._post(url, headers, urlencode(webhook.fields).encode(), webhook.timeout)
         except TimeoutError:
             return Reply(problem="timeout")
         except (DeliveryError, OSError) as error:
@@ -185,13 +194,27 @@ class Webhooks:
         """Return a series: the webhooks of one interaction, which a fault may reorder."""
         return Series(self)
 
+    def release(self) -> None:
+        """Send, in the background, the late webhooks whose time has come."""
+        now = self._carrier.clock.now()
+        with self._idle:
+            due = [webhook for moment, webhook in self._late if moment <= now]
+            self._late = [(moment, webhook) for moment, webhook in self._late if moment > now]
+        for webhook in due:
+            self.later(partial(self._deliver_late, webhook))
+
+    def _deliver_late(self, webhook: Webhook) -> None:
+        self.deliver_under(None, webhook)
+
     def log(self) -> list[dict[str, Any]]:
         """Return the latest deliveries, the oldest first."""
         return list(self._log)
 
     def forget(self) -> None:
-        """Empty the log."""
+        """Empty the log, and drop what is late."""
         self._log.clear()
+        with self._idle:
+            self._late.clear()
 
     def later(self, job: Callable[[], None]) -> None:
         """Run a job that delivers webhooks, in order and in the background, so that a REST answer need not wait."""

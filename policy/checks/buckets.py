@@ -168,8 +168,11 @@ def key_enforced(bucket: Resource, deployment: Deployment) -> Iterator[Flaw]:
         return  # judged by bucket-encrypted
     key = look(rules[0], "applyServerSideEncryptionByDefault.kmsMasterKeyId")
     denials = [one for one in _denials(bucket, deployment) if one.does("s3:PutObject")]
-    name = "s3:x-amz-server-side-encryption-aws-kms-key-id"
-    if not any(one.has("StringNotEquals", name, key) and len(one.conditions) == 1 for one in denials):
+    encryption = "s3:x-amz-server-side-encryption"
+    name = f"{encryption}-aws-kms-key-id"
+    # Who names no encryption at all gets the bucket's default, which is that key.
+    narrowed = [one for one in denials if one.has("StringNotEquals", name, key)]
+    if not any(len(one.conditions) == 1 + one.has("Null", encryption, "false") for one in narrowed):
         yield Flaw("policy", "lets objects in under another key")
 
 

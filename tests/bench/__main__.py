@@ -13,23 +13,16 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from parley.adapters.dynamodb import DynamoLedger
-from parley.adapters.identity import Contacts, Identities
 from parley.core.consent import Head, append
 from parley.core.signature import verify
-from parley.env import Environment
 from rich.console import Console
 from rich.table import Table
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-from cli.consent_import import Import, Journal, Source
-from tests.cli.consent_stage import KEEP_DAYS, SETTINGS, SIGNED, write_signed
+from tests.bench import archive, erase, imports, sweep
 from tests.unit.chains import event
-from tests.unit.memory import Forgetful, MemoryKms, StillClock
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "https://gate.example.com/twilio/intercept"
@@ -108,26 +101,41 @@ def fresh_interpreter(statement: str) -> Callable[[], float]:
     return measure
 
 
-def importing(rows: int) -> Callable[[], float]:
-    """Return a measurement of `parley consent import` over tables in memory, in milliseconds of processor for a row.
+def archived() -> list[Ratio]:
+    """Compare archiving a recording of half an hour with two ways to copy it."""
+    size = 64 * 1024 * 1024
+    with archive.server() as url:
+        ours = archive.archiving(url, size)
+        return [
+            interleaved("archive, 64 MB, SHA-256 twice", ours, name, peer(url, size), 7)
+            for name, peer in (
+                ("boto3 upload_fileobj", archive.uploading),
+                ("plain copy over loopback (floor)", archive.copying),
+            )
+        ]
 
-    Processor time, since its lanes are threads: what else runs on the machine would count otherwise.
-    """
 
-    def measure() -> float:
-        with TemporaryDirectory() as folder, (Path(folder) / "journal").open("w") as kept:
-            source = Source(write_signed(Path(folder) / "signed.csv", rows), SIGNED)
-            run = Import(source, SIGNED, Environment(**SETTINGS), datetime(2026, 5, 4, 12, tzinfo=UTC))
-            ledger = DynamoLedger(Forgetful(), "ledger", KEEP_DAYS, StillClock(), region="us-east-1")
-            kms, journal = MemoryKms(), Journal(Path(folder) / "journal", kept)
-            began = time.process_time()
-            run.run(journal, ledger, Identities(kms, "identity"), Contacts(kms, "evidence"))
-            spent = time.process_time() - began
-            source.close()
-        assert journal.tally.recorded == rows
-        return spent * 1000 / rows
+def erased() -> list[Ratio]:
+    """Compare erasing many versions with boto3 alone."""
+    with erase.stub(erase.COUNT) as client:
+        sides = (erase.ours(client, erase.COUNT), "boto3 batches in threads", erase.bare(client, erase.COUNT))
+        return [interleaved(f"erasing {erase.COUNT} object versions", *sides, 5)]
 
-    return measure
+
+def swept() -> list[Ratio]:
+    """Compare deleting recordings at a Twilio of 80 ms; `python -m tests.bench.sweep 100000` has so many of them."""
+
+    def ours() -> float:
+        sweep.counted(address)
+        return sweep.ours(address, 2000)
+
+    def peer() -> float:
+        sweep.counted(address)
+        return sweep.peer(address)
+
+    with sweep.stub() as address:
+        what = "deletion of a recording, 100 in flight, seen to be gone"
+        return [interleaved(what, ours, "twilio package, one after the other", peer, 3)]
 
 
 def main() -> None:
@@ -163,21 +171,27 @@ def main() -> None:
             "the same but the phonenumbers library",
             fresh_interpreter(
                 "import sys; sys.modules['phonenumbers'] = sys; sys.NumberParseException = "
-                "sys.PhoneNumberFormat = None; import parley.handlers.consents"
+                "sys.PhoneMetadata = sys.PhoneNumber = sys.PhoneNumberFormat = None; import parley.handlers.consents"
             ),
             15,
         ),
         interleaved(
             "import of a consent from CSV, a row",
-            importing(10_000),
+            imports.milliseconds(10_000),
             "its record and hash alone (floor)",
             looped(lambda: append(Head(), SIGNED_EVENT, SIGNED_EVENT.effective_at), 2000),
             5,
         ),
+        *archived(),
+        *erased(),
+        *swept(),
     ]
+    memory = {f"{size / 1e6:.0f} MB": archive.peak_kilobytes(size) // 1024 for size in archive.SIZES}
+    rates = imports.rates()
     if "--json" in sys.argv:
-        for one in results:
-            print(json.dumps(asdict(one)))  # noqa: T201 - this is its output
+        for measured in [*map(asdict, results), *map(asdict, rates)]:
+            print(json.dumps(measured))  # noqa: T201 - this is its output
+        print(json.dumps({"what": "peak memory of archiving, in MiB", **memory}))  # noqa: T201 - as above
         return
     table = Table("what", "ours", "peer or floor", "theirs", "ratio", "spread")
     for one in results:
@@ -189,6 +203,13 @@ def main() -> None:
             f"{one.ratio:.2f}×",
             f"±{one.spread / 2:.2f}",
         )
+    Console().print(table)
+    peaks = ", ".join(f"{peak} MiB for {size}" for size, peak in memory.items())
+    Console().print(f"peak memory of archiving: {peaks}")
+    table = Table("what", "over a stub", "which leaves out", "rows a second", "a processor second", "spread")
+    for each in rates:
+        by_clock, by_processor = f"{each.rows_a_second:.0f}", f"{each.rows_a_processor_second:.0f}"
+        table.add_row(each.what, each.stub, each.left_out, by_clock, by_processor, f"±{each.spread / 2:.0f}")
     Console().print(table)
 
 

@@ -79,8 +79,9 @@ SIGNED = Plan(Method.CONTRACT, (Scope.MANAGE,), CONSTANTS, "import:test")
 
 
 def person(number: int) -> str:
-    """Return the identifier of one of many people: of the fictional numbers as far as they go, then user ids."""
-    return f"+1212555{number:04d}" if 100 <= number < 200 else f"user:rider-{number}"
+    """Return the identifier of one of many people: the fictional numbers of every area, then user ids."""
+    area, line = divmod(number, 100)
+    return f"+1{201 + area}55501{line:02d}" if area < 799 else f"user:rider-{number}"
 
 
 def write_signed(path: Path, count: int) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from parley.core.holds import Hold, Stage, Subject
 from parley.core.verification import Check, Verdict
 
 from cli import report
@@ -27,13 +28,12 @@ def store(system: str, name: str, rule: str, days: float, **change: Any) -> dict
         "key": KEY,
         "readers": [],
         "processor": "AWS",
-        "enforced": True,
     } | change
 
 
 def twilio(days: float = 0) -> dict[str, Any]:
-    """Return Twilio's copy, which no rule deletes."""
-    return store("twilio", SERVICE, "twilioCopyDays", days, key=None, processor="Twilio", enforced=False)
+    """Return Twilio's copy, which the sweeper deletes."""
+    return store("twilio", SERVICE, "twilioCopyDays", days, key=None, processor="Twilio")
 
 
 def path(copy: str, days: float, *, content: bool = True) -> dict[str, Any]:
@@ -128,12 +128,11 @@ def usual() -> list[dict[str, Any]]:
 
 
 def checks(declared: dict[str, Any], *others: Check) -> list[Check]:
-    """Return a true check for each place that a rule empties, and `others`."""
+    """Return a true check for each place, and `others`."""
     return [
         Check(each["system"], each["name"], each["rule"], each["days"], each["days"], Verdict.TRUE, "", one["class"])
         for one in declared["classes"]
         for each in one["stores"]
-        if each["enforced"]
     ] + list(others)
 
 
@@ -181,8 +180,32 @@ EXEMPTIONS = (
 )
 
 
+HOLDS = (
+    Hold("case-18", Subject.PARTY, "a" * 64, "Doe v. Roe", "counsel", dt.date(2027, 5, 4), TIME),
+    Hold(
+        id="case-17",
+        kind=Subject.SESSION,
+        subject="KC" + "5" * 32,
+        reason="a *subpoena* of <5> May",
+        owner="legal@acme.example",
+        review=dt.date(2026, 11, 20),
+        placed_at=dt.datetime(2026, 5, 4, tzinfo=dt.UTC),
+        stage=Stage.HELD,
+        objects=1,
+        rows=9,
+    ),
+)
+
+
 def golden() -> report.Report:
-    """Return the report that the golden files hold: of a deployed stack, with one finding and one expired exemption."""
+    """Return the report that the golden files hold: of a deployed stack, with a finding, a late exemption and holds."""
     declared = declaration()
     origin = report.Origin(report.Source.DEPLOYED, TIME, "45d85f2ecf073aa388bd4a5e48dad66c498046e3")
-    return report.build(declared, origin, checks(declared, EDITED), requirements=REQUIREMENTS, exemptions=EXEMPTIONS)
+    return report.build(
+        declared,
+        origin,
+        checks(declared, EDITED),
+        requirements=REQUIREMENTS,
+        exemptions=EXEMPTIONS,
+        holds=HOLDS,
+    )

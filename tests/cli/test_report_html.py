@@ -29,7 +29,7 @@ PARENTS = {
     "figcaption": {"figure"},
 }
 LOADERS = frozenset({"script", "link", "img", "iframe", "object", "embed", "video", "audio", "source", "base", "form"})
-SECTIONS = ("summary", "schedule", "data-map", "bound", "policy", "duties", "exemptions", "findings")
+SECTIONS = ("summary", "schedule", "data-map", "bound", "policy", "duties", "exemptions", "holds", "findings")
 CHROMIUM = next((found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))), None)
 SCHEMES = {"light": r":root \{\n  color-scheme: light dark;(.*?)\}", "dark": r"dark\) \{\n  :root \{(.*?)\}"}
 

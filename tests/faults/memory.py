@@ -14,6 +14,7 @@ import itertools
 import json
 import re
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -33,7 +34,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     ">=": lambda left, right: bool(left >= right),
 }
 _CLAUSE = re.compile(r"\b(SET|REMOVE|ADD)\b")
-_SET = re.compile(r"\s*([#\w]+)\s*=\s*(?:if_not_exists\(([#\w]+),\s*(:\w+)\)|(:\w+))\s*")
+_SET = re.compile(r"\s*([#\w]+)\s*=\s*(?:if_not_exists\(([#\w]+),\s*(:\w+)\)(?:\s*\+\s*(:\w+))?|(:?\w+))\s*")
 
 
 class _Reader:
@@ -117,21 +118,24 @@ def _plain(value: Mapping[str, str] | None) -> Any:
 
 
 @functools.cache
-def _changes(expression: str) -> tuple[tuple[str, str, str | None, str], ...]:
-    """Return the changes of an update: verb, path, the path that stands in the way, and the value's placeholder."""
-    changes: list[tuple[str, str, str | None, str]] = []
+def _changes(expression: str) -> tuple[tuple[str, str, str | None, str, str], ...]:
+    """Return the changes of an update: verb, path, the path that goes before, the value, and what is added to it.
+
+    The value is a placeholder, or the path that it is taken from.
+    """
+    changes: list[tuple[str, str, str | None, str, str]] = []
     parts = _CLAUSE.split(expression)[1:]
     for verb, clause in itertools.zip_longest(parts[::2], parts[1::2]):
         if verb == "SET":
             found = list(_SET.finditer(clause))
             if clause.count("=") != len(found):
                 raise ValueError(f"not carried out: {clause}")
-            changes += [(verb, one[1], one[2], one[3] or one[4]) for one in found]
+            changes += [(verb, one[1], one[2], one[3] or one[5], one[4] or "") for one in found]
         elif verb == "REMOVE":
-            changes += [(verb, path.strip(), None, "") for path in clause.split(",")]
+            changes += [(verb, path.strip(), None, "", "") for path in clause.split(",")]
         else:
             path, value = clause.split()
-            changes.append((verb, path, None, value))
+            changes.append((verb, path, None, value, ""))
     return tuple(changes)
 
 
@@ -148,9 +152,11 @@ class MemoryTable:
         return {}
 
     def scan(self, **arguments: Any) -> Item:
-        """Return every item that a filter lets through."""
+        """Return every item of a segment that a filter lets through."""
+        segment, segments = arguments.get("Segment", 0), arguments.get("TotalSegments", 1)
         with self._lock:
-            return {"Items": copy.deepcopy(self._filtered(self._all(), arguments))}
+            among = (item for item in self._all() if zlib.crc32(item["pk"]["S"].encode()) % segments == segment)
+            return {"Items": copy.deepcopy(self._filtered(among, arguments))}
 
     def get_item(self, **arguments: Any) -> Item:
         """Return one item."""
@@ -170,6 +176,13 @@ class MemoryTable:
     def update_item(self, **arguments: Any) -> Item:
         """Change one item on a condition."""
         return self._write_one({"Update": arguments})
+
+    def delete_item(self, **arguments: Any) -> Item:
+        """Remove one item on a condition, and return it if that is asked for."""
+        with self._lock:
+            old = self._get(arguments["Key"])
+            self._write_one({"Delete": arguments})
+        return {"Attributes": old} if old and arguments.get("ReturnValues") == "ALL_OLD" else {}
 
     def transact_write_items(self, **arguments: Any) -> Item:
         """Carry out all writes or none."""
@@ -238,19 +251,24 @@ class MemoryTable:
         if kind == "ConditionCheck":
             return
         key = _target(write)
+        if kind == "Delete":
+            self._items.get(key["pk"]["S"], {}).pop(key["sk"]["S"], None)
+            return
         if kind == "Put":
             item = copy.deepcopy(asked["Item"])
         else:
             item = dict(self._get(key) or key)
-            values, names = asked["ExpressionAttributeValues"], asked.get("ExpressionAttributeNames", {})
-            for verb, path, guard, value in _changes(asked["UpdateExpression"]):
+            values, names = asked.get("ExpressionAttributeValues", {}), asked.get("ExpressionAttributeNames", {})
+            for verb, path, guard, value, added in _changes(asked["UpdateExpression"]):
                 name = names.get(path, path)
                 if verb == "REMOVE":
                     item.pop(name, None)
                 elif verb == "ADD":
                     item[name] = {"N": str(_plain(item.get(name, {"N": "0"})) + _plain(values[value]))}
-                elif guard is None or names.get(guard, guard) not in item:
-                    item[name] = values[value]
+                else:
+                    before = None if guard is None else item.get(names.get(guard, guard))
+                    after = before or (values[value] if value.startswith(":") else item[names.get(value, value)])
+                    item[name] = {"N": str(_plain(after) + _plain(values[added]))} if added else after
         self._items.setdefault(key["pk"]["S"], {})[key["sk"]["S"]] = item
 
 

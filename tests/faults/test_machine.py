@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from local.twilio.simulator import Ring
 from tests.faults.faults import FAULTS, Fault
 from tests.faults.stage import TALK, Stage, one_stage, served_twilio
-from tests.handlers.boundaries import at
+from tests.handlers.boundaries import at, kill
 from tests.handlers.world import ASK, POOL
 
 PEOPLE = ("+12125550111", "+12125550112", "+12125550113", "+12125550114")
@@ -171,6 +171,18 @@ class FaultMachine(RuleBasedStateMachine):
         with at(number, after=after, happen=happen):
             stage.open(first, second)
 
+    @rule(phone=people, index=st.integers(0, 5), number=st.integers(0, 2), after=st.booleans(), dies=st.integers(2, 8))
+    def close_over_a_no(self, phone: str, index: int, number: int, after: bool, dies: int) -> None:
+        """Let a session be closed while one person's no is recorded by a function that dies over it."""
+
+        def refuse_and_die() -> None:
+            with at(dies, after=True, happen=kill):
+                self.stage.refuse(phone)
+
+        if sids := sorted(self.stage.emulator.carrier.state.sessions):
+            with at(number, after=after, happen=refuse_and_die):
+                self.stage.close(sids[index % len(sids)])
+
     @rule(pair=pairs, number=st.integers(0, 5), after=st.booleans())
     def both_at_once(self, pair: list[str], number: int, after: bool) -> None:
         """Let one person withdraw while another one agrees."""
@@ -189,7 +201,7 @@ class FaultMachine(RuleBasedStateMachine):
         self.stage.hang_up()
         self.stage.sleep(seconds)
 
-    @precondition(lambda self: not self.stage.faults)
+    @precondition(lambda self: not self.stage.faults and not self.stage.pending)
     @rule()
     def replay(self) -> None:
         """Let every webhook come again."""

@@ -1,7 +1,7 @@
 """What the tests of order share: something happens just before or after any call that a handler makes to the outside.
 
-The outside is DynamoDB and Twilio. A handler that is killed there dies as a Lambda function does that runs out of time:
-nothing of it runs any more, and whatever it asks for afterwards is not done.
+The outside is DynamoDB, the queues and Twilio. A handler that is killed there dies as a Lambda function does that runs
+out of time: nothing of it runs any more, and whatever it asks for afterwards is not done.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from parley import runtime
-from parley.adapters.twilio import TwilioCarrier
+from parley.adapters.twilio_api import TwilioApi
 
 from tests.handlers.world import World
 
@@ -62,7 +62,7 @@ class Boundary:
 
 
 class _Watched:
-    """A DynamoDB client whose calls pass a boundary."""
+    """A client of AWS whose calls pass a boundary."""
 
     def __init__(self, client: Any, boundary: Boundary) -> None:
         self._client, self._boundary = client, boundary
@@ -78,14 +78,16 @@ def at(number: int, *, after: bool, happen: Happening) -> Iterator[Boundary]:
     """Let something happen before or after one of the handler's calls to the outside."""
     boundary = Boundary(number, after=after, happen=happen)
     ledger: Any = runtime.ledger()
-    request = TwilioCarrier._request
+    queues: Any = runtime.queues()
+    request = TwilioApi.request
 
-    def watched(carrier: TwilioCarrier, operation: str, *arguments: Any, **named: Any) -> Any:
-        return boundary.around(operation, request, carrier, operation, *arguments, **named)
+    def watched(twilio: TwilioApi, operation: str, *arguments: Any, **named: Any) -> Any:
+        return boundary.around(operation, request, twilio, operation, *arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "_client", _Watched(ledger._client, boundary))
-        patch.setattr(TwilioCarrier, "_request", watched)
+        patch.setattr(queues, "_client", _Watched(queues._client, boundary))
+        patch.setattr(TwilioApi, "request", watched)
         yield boundary
 
 

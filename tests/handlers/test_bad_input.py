@@ -105,6 +105,8 @@ MEMBERS: list[tuple[str, dict[str, Any]]] = [
     (RENEWAL, {"ttl": 10**9}),
     (RENEWAL, {"ttl": 60.5}),
     (RENEWAL, {"until": later()}),
+    (RENEWAL, {"participants": [{"identifier": ANA, "location": {"code": "US", "source": "gps"}}]}),
+    (RENEWAL, {"participants": [{"party": "0" * 64, "location": {"code": "US", "source": "gps"}}]}),
 ]
 
 

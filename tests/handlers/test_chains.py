@@ -327,10 +327,10 @@ class TestTrouble:
         """Somebody whose check ends in an error is told by its kind, without its text, and the others are checked."""
         party, _ = copied(world, ANA, BEN)
 
-        def trip(ledger: Any, copies: Any, one: str, now: Any) -> Any:
+        def trip(ledger: Any, copies: Any, one: str, now: Any, proofs: Any) -> Any:
             if one == party:
                 raise TypeError(f"{ANA} is no number")
-            return audit(ledger, copies, one, now)
+            return audit(ledger, copies, one, now, proofs)
 
         monkeypatch.setattr(chains, "audit", trip)
         capsys.readouterr()

@@ -92,6 +92,7 @@ def test_withdrawal_that_twilio_does_not_hear_is_finished_later(world: World) ->
         ({"notice": NOTICE | {"version": 99}}, "notice.version"),
         ({"notice": NOTICE | {"language": "xx"}}, "notice.language"),
         ({"notice": NOTICE | {"id": "en.manage"}}, "notice.id"),
+        ({"notice": NOTICE, "scope": "record_voice"}, "notice.id"),
         ({"occurred_at": "yesterday"}, "occurred_at"),
         ({"surprise": 1}, "surprise"),
     ],

@@ -15,6 +15,8 @@ from tests.handlers.boundaries import open_at_twilio
 from tests.handlers.world import ANA, BEN, DAY, KEEP_DAYS, POOL, World, body, lines, output, problem_of
 
 CALIFORNIA = {"code": "US-CA", "source": "declared"}
+NEW_YORK = {"code": "US-NY", "source": "declared"}
+GERMANY = {"code": "DE", "source": "declared"}
 TEXAS = {"code": "US-TX", "source": "verified"}
 
 
@@ -198,18 +200,126 @@ class TestScopes:
         self, world: World, places: list[dict[str, Any]], permit: bool
     ) -> None:
         """Staying on after a notice is a consent to recording only if every party's law says so."""
-        world.patch.setenv("PARLEY_JURISDICTION", JurisdictionPolicy(operator="US-TX").to_json())
-        world.declare_consent(methods={"default": ["in_app"], "record_voice": ["announcement_stay"]})
-        proof = {"call_sid": "CA" + "1" * 32, "leg": "caller", "prompt_sha256": "ab" * 32, "stayed_seconds": 9}
-        stayed: dict[str, Any] = {"method": "announcement_stay", "kind": "implied", "evidence": proof}
-        agree(world)
-        for who in (ANA, BEN):
-            assert world.consent(who, scope="record_voice", **stayed)["statusCode"] == 201
+        stay_on(world)
         opened = body(world.open(participants=places, record=["voice"]))
         (recording,) = opened["scopes"]
         assert recording["permit"] is permit
         ruling = body(world.decision(opened["decision"]))["scopes"][1]["ruling"]
         assert ruling["explicit"] == ("implied-ok" if permit else "explicit")
+
+
+class TestRenewals:
+    """A renewal goes by the places of the opening, as far as nobody moved."""
+
+    def test_same_places_are_the_same_law(self, world: World) -> None:
+        """A renewal without places has the ruling of the opening, which is another one than that of no place."""
+        world.patch.setenv("PARLEY_JURISDICTION", JurisdictionPolicy(operator="US-NY").to_json())
+        agree(world, "record_voice")
+        opened = body(world.open(participants=at_home(CALIFORNIA, NEW_YORK), record=["voice"]))
+        for _ in range(2):
+            world.clock.advance(600)
+            assert world.renew(opened["session"])["statusCode"] == 200
+        first, *renewals = rulings(world, opened["session"])
+        assert [one["row"] for one in first] == ["US-CA", "US-CA"]
+        assert renewals == [first, first]
+        unknown = body(world.open(record=["voice"]))
+        assert [one["row"] for one in rulings(world, unknown["session"])[0]] == ["ZZ", "ZZ"]
+
+    def test_who_moved_is_under_the_law_of_the_new_place(self, world: World) -> None:
+        """A place that a renewal gives is kept for the next one, and that of the other person stays."""
+        world.patch.setenv("PARLEY_JURISDICTION", JurisdictionPolicy(operator="US-NY").to_json())
+        agree(world)
+        opened = body(world.open(participants=at_home(NEW_YORK, NEW_YORK)))
+        sid, (ana, ben) = opened["session"], (one["party"] for one in opened["participants"])
+        world.renew(sid, participants=[{"party": ana, "location": CALIFORNIA}])
+        world.renew(sid)
+        world.renew(sid, participants=[{"party": ana, "location": {"code": "ZZ", "source": "unknown"}}])
+        told = [(one["row"], one["party"]) for (one,) in rulings(world, sid)]
+        assert told[1:] == [("US-CA", ana), ("US-CA", ana), ("ZZ", ana)]
+        assert told[0][0] == "US-NY"
+        assert world.session(sid).places[ben].code == "US-NY"
+
+    @pytest.mark.parametrize(("place", "scopes"), [(CALIFORNIA, ["record_voice"]), (GERMANY, [])])
+    def test_scope_that_the_new_law_forbids_is_lost(
+        self, world: World, place: dict[str, str], scopes: list[str]
+    ) -> None:
+        """Who moves to where an implied consent is none goes on talking, and is not recorded, though they move back."""
+        stay_on(world)
+        opened = body(world.open(participants=at_home(TEXAS, TEXAS), record=["voice"]))
+        sid, ana = opened["session"], opened["participants"][0]["party"]
+        for where in (place, TEXAS):
+            answer = world.renew(sid, participants=[{"party": ana, "location": where}])
+            assert (answer["statusCode"], body(answer)["scopes"]) == (200, scopes)
+        assert list(world.session(sid).scopes) == scopes
+
+    def test_consent_that_was_taken_back_is_not_renewed(self, world: World) -> None:
+        """A renewal leaves out what somebody does not agree to any more, and says so in its decision."""
+        agree(world, "record_voice", "store_messages")
+        sid = body(world.open(record=["voice"], store=True))["session"]
+        world.consent(BEN, "withdrawn", scope="record_voice")
+        assert body(world.renew(sid))["scopes"] == ["store_messages"]
+        renewal = body(world.get("sessions-get", sid))["decisions"][1]
+        assert {one["scope"]: one["permit"] for one in renewal["scopes"]} == {
+            "manage": True,
+            "record_voice": False,
+            "store_messages": True,
+        }
+
+    def test_renewals_at_once_lose_no_place(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A renewal that was decided by places of before another one is decided again, though no end moved."""
+        agree(world)
+        opened = body(world.open(participants=at_home(TEXAS, TEXAS)))
+        sid, ana = opened["session"], opened["participants"][0]["party"]
+        write = DynamoLedger.renew
+        said: list[Any] = []
+
+        def moved_meanwhile(ledger: DynamoLedger, *arguments: Any) -> None:
+            if not said:
+                said.append("moved")
+                said.append(world.renew(sid, ttl=60, participants=[{"party": ana, "location": CALIFORNIA}]))
+            write(ledger, *arguments)
+
+        monkeypatch.setattr(DynamoLedger, "renew", moved_meanwhile)
+        assert world.renew(sid, ttl=60)["statusCode"] == said[1]["statusCode"] == 200
+        assert world.session(sid).places[ana].code == "US-CA"
+
+    def test_row_without_places_is_under_the_strictest_law(self, world: World) -> None:
+        """A session that was opened before places were kept is renewed as one whose people are nowhere known."""
+        agree(world)
+        sid = body(world.open(participants=at_home(TEXAS, TEXAS)))["session"]
+        (row,) = (row for row in world.rows("SESSION") if row["sk"]["S"] == "SESSION")
+        row.pop("places")
+        world.dynamodb.put_item(TableName="parley-ledger", Item=row)
+        assert world.renew(sid)["statusCode"] == 200
+        assert rulings(world, sid)[1][0]["row"] == "ZZ"
+        assert world.session(sid).places == {}
+
+    def test_places_leave_with_the_session(self, world: World) -> None:
+        """Where somebody was said to be stands in the session's row and nowhere else, without a number."""
+        agree(world)
+        world.open(participants=at_home(CALIFORNIA, None))
+        (row,) = (row for row in world.rows() if "places" in row)
+        assert json.loads(row["places"]["S"]) == {world.identities.party(ANA): ["US-CA", "declared", "high"]}
+        assert row["sk"]["S"] == "SESSION"
+        expected = int(world.clock.now()) + 3600 + KEEP_DAYS["session-map"] * DAY
+        assert abs(int(row["expires_at"]["N"]) - expected) < 5
+
+
+def stay_on(world: World) -> None:
+    """Let both agree to be connected, and to being recorded by staying on after a notice; we are in Texas."""
+    world.patch.setenv("PARLEY_JURISDICTION", JurisdictionPolicy(operator="US-TX").to_json())
+    world.declare_consent(methods={"default": ["in_app"], "record_voice": ["announcement_stay"]})
+    proof = {"call_sid": "CA" + "1" * 32, "leg": "caller", "prompt_sha256": "ab" * 32, "stayed_seconds": 9}
+    stayed: dict[str, Any] = {"method": "announcement_stay", "kind": "implied", "evidence": proof}
+    agree(world)
+    for who in (ANA, BEN):
+        assert world.consent(who, scope="record_voice", **stayed)["statusCode"] == 201
+
+
+def rulings(world: World, sid: str) -> list[list[dict[str, Any]]]:
+    """Return the rulings of each decision about a session, oldest first, one for each scope."""
+    decisions = body(world.get("sessions-get", sid))["decisions"]
+    return [[one["ruling"] for one in each["scopes"]] for each in decisions]
 
 
 class TestDelay:

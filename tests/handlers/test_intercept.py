@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from parley import runtime
+from parley.adapters.secrets import TwilioCredentials
 from parley.adapters.twilio import TwilioCarrier
 from parley.core.consent import Scope, State, verify_chain
 
@@ -154,7 +155,6 @@ class TestRotation:
         """A token that was stored a moment ago counts at once, without a new deployment."""
         assert world.webhook(MESSAGE, **talk)["statusCode"] == 200
         world.store_tokens(SECOND_TOKEN)
-        world.clock.advance(6)
         assert world.webhook(MESSAGE, **talk, token=SECOND_TOKEN)["statusCode"] == 200
         assert world.webhook(MESSAGE, **talk)["statusCode"] == 403
 
@@ -163,11 +163,21 @@ class TestRotation:
     ) -> None:
         """A flood of bad signatures fetches the secret at most once in five seconds."""
         world.webhook(MESSAGE, **talk)
+        held = runtime.secrets().get()
         fetched: list[str] = []
-        monkeypatch.setattr(runtime.secrets(), "_fetch", lambda: fetched.append("x"))
+
+        def fetch() -> TwilioCredentials:
+            fetched.append("x")
+            return held
+
+        monkeypatch.setattr(runtime.secrets(), "_fetch", fetch)
         for _ in range(5):
-            world.webhook(MESSAGE, **talk, token="wrong")
-        assert fetched == []
+            assert world.webhook(MESSAGE, **talk, token="wrong")["statusCode"] == 403
+        assert fetched == ["x"]
+        world.clock.advance(6)
+        for _ in range(5):
+            assert world.webhook(MESSAGE, **talk, token="wrong")["statusCode"] == 403
+        assert fetched == ["x", "x"]
 
 
 class TestStopWords:

@@ -7,11 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from parley import runtime
+from parley.adapters.dynamodb import DynamoLedger
 from parley.core.consent import State
+from parley.core.sessions import Session
 from parley.handlers import consents
 from parley.ports import LedgerError
-from parley.withdrawal import Closed
+from parley.withdrawal import Closed, close, close_denied
 
+from local.twilio.simulator import Ring
 from tests.handlers.boundaries import at, count, die_at, open_at_twilio, open_in_ledger
 from tests.handlers.world import ANA, BEN, POOL, World, body, lines, problem_of
 
@@ -19,6 +23,7 @@ OPENING = ["get_item", "transact_get_items", "transact_write_items", "open-sessi
 OPENING += ["transact_get_items", "transact_write_items"]
 RENEWING = ["get_item", "transact_get_items", "transact_write_items", "renew-session"]
 WITHDRAWING = ["transact_get_items", "query", "transact_write_items"]
+CLOSING = ["get_item", "close-session", "transact_write_items"]
 everywhere = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 
 
@@ -47,6 +52,7 @@ def test_calls_are_those_of_the_order(world: World) -> None:
     assert count(lambda: opened.append(world.open(key="ride-7"))) == OPENING
     sid = body(opened[0])["session"]
     assert count(lambda: world.renew(sid, ttl=3600)) == RENEWING
+    assert count(lambda: world.get("sessions-delete", sid)) == CLOSING
 
 
 class TestOpening:
@@ -317,6 +323,99 @@ class TestWithdrawing:
         die_at(number, after=after, act=lambda: world.get("sessions-delete", sid))
         settle(world)
         assert open_at_twilio(world) == open_in_ledger(world)
+
+
+class TestClosing:
+    """A session is closed for another reason while somebody in it says no."""
+
+    @everywhere
+    @boundaries(CLOSING)
+    @pytest.mark.parametrize("ends", ["by both", "by the application alone", "by the reconciler"])
+    def test_no_meanwhile_ends_the_call(
+        self, world: World, number: int, after: bool, ends: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Wherever a no is recorded, its call is ended and the other one told, though who recorded it comes late."""
+        sid, legs = talking(world)
+        late: list[Callable[[], Closed]] = []
+
+        def delayed(*arguments: Any, **named: Any) -> Closed:
+            late.append(lambda: close_denied(*arguments, **named))
+            return Closed((), ())
+
+        monkeypatch.setattr(consents, "close_denied", delayed)
+        with at(number, after=after, happen=lambda: world.consent(BEN, "withdrawn")) as boundary:
+            assert world.get("sessions-delete", sid)["statusCode"] == 204
+        assert boundary.came
+        # A no that comes after the close finds it: then its call is for who recorded it, or for the reconciler.
+        closed_before = number == len(CLOSING) - 1 and after
+        if ends == "by both":
+            late[0]()
+        elif ends == "by the reconciler" or closed_before:
+            world.reconcile()
+        assert {leg.status for leg in legs} == {"completed"}
+        assert open_at_twilio(world) == open_in_ledger(world) == set()
+        assert len(told(world)) == (0 if closed_before else 1)
+        assert [row for row in world.rows("SESSION") if "open_shard" in row] == []
+
+    @everywhere
+    @pytest.mark.parametrize("number", range(11))
+    def test_close_that_dies_over_a_no_is_finished(
+        self, world: World, number: int, after: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever closes a session as it was before a no, and is killed, leaves the rest to the reconciler."""
+        sid, legs = talking(world)
+        before = world.session(sid)
+        monkeypatch.setattr(consents, "close_denied", lambda *_arguments, **_named: Closed((), ()))
+        world.consent(BEN, "withdrawn")
+        died = die_at(number, after=after, act=lambda: close(world.ledger, runtime.carrier(), before, reason="test"))
+        # The ledger refuses the first write and Twilio the second close: nothing comes after what raises.
+        assert died or (number in {1, 3} and after)
+        settle(world)
+        assert {leg.status for leg in legs} == {"completed"}
+        assert open_at_twilio(world) == open_in_ledger(world) == set()
+        assert len(told(world)) <= 1
+
+    @pytest.mark.parametrize("end", ["ran out", "gone at Twilio", "renewed"])
+    def test_no_ends_the_call_whatever_closes(self, world: World, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The reconciler and a renewal that find a session over let a no be heard that came since they read it."""
+        sid, legs = talking(world)
+        if end == "ran out":
+            world.clock.advance(3601)
+        else:
+            world.twilio.proxy.v1.services(world.service_sid).sessions(sid).update(status="closed")
+        monkeypatch.setattr(consents, "close_denied", lambda *_arguments, **_named: Closed((), ()))
+        write = DynamoLedger.close_session
+        said: list[Any] = []
+
+        def after_a_no(ledger: DynamoLedger, session: Session, reason: str) -> Session | None:
+            said.append(reason)
+            world.consent(BEN, "withdrawn")
+            return write(ledger, session, reason)
+
+        monkeypatch.setattr(DynamoLedger, "close_session", after_a_no)
+        if end == "renewed":
+            assert problem_of(world.renew(sid)) == (409, "session-closed")
+        else:
+            world.reconcile()
+        monkeypatch.setattr(DynamoLedger, "close_session", write)
+        world.reconcile()
+        assert said[0] == ("expired" if end == "ran out" else "closed-at-carrier")
+        assert {leg.status for leg in legs} == {"completed"}
+        assert open_at_twilio(world) == open_in_ledger(world) == set()
+
+
+def talking(world: World) -> tuple[str, list[Any]]:
+    """Return a session and both legs, at Twilio, of a call that is under way in it; its callbacks are lost."""
+    opened = world.conversation()
+    call = world.call(ANA, opened["participants"][0]["masked_number"], Ring(hold=True))
+    world.emulator.faults.add({"on": "webhook", "mode": "lost"})
+    calls = world.emulator.carrier.state.calls
+    return opened["session"], [calls[sid or ""] for sid in (call.sid, call.outbound_sid)]
+
+
+def told(world: World) -> list[str]:
+    """Return the texts that told Ana that Ben is not available."""
+    return [text for text in world.received(ANA) if "not available" in text]
 
 
 class TestHotPath:

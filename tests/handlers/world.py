@@ -27,8 +27,12 @@ from parley.core.sessions import Session
 from parley.core.signature import sign
 from parley.env import ConsentPolicy, Controller, SessionPolicy, to_environment
 from parley.handlers import (
+    access,
+    chat,
     consents,
+    erasures,
     events,
+    holds,
     interaction,
     intercept,
     optout,
@@ -36,6 +40,9 @@ from parley.handlers import (
     out_of_session,
     questions,
     reconcile,
+    recorder,
+    recording,
+    rooms,
     sessions,
     sms,
     voice,
@@ -394,9 +401,16 @@ ROUTES: dict[str, Callable[[Mapping[str, Any], Any], Answer]] = {
     "/v1/optout-links": optout_links.handle,
     "/optout/": optout.handle,
     "/twilio/events": events.handle,
+    "/twilio/recording": recording.handle,
+    "/twilio/room": rooms.handle,
+    "/twilio/conversation": chat.handle,
+    "/v1/calls": recorder.handle,
     "/v1/consents": consents.handle,
     "/v1/sessions": sessions.handle,
     "/v1/decisions": sessions.handle,
+    "/v1/erasures": erasures.handle,
+    "/v1/holds": holds.handle,
+    "/v1/recordings": access.handle,
 }
 
 
@@ -473,7 +487,7 @@ def one_world(clock: Clock, emulator: Emulator, endpoint: str) -> Iterator[World
         patch.setattr("moto.kms.models.generate_private_key", private_key)
         # What is urgent has seconds of the real clock, and this machine may be busy with other tests.
         patch.setattr("parley.withdrawal.URGENT_SECONDS", 60.0)
-        patch.setattr("parley.adapters.twilio.URGENT_TIMEOUT", Timeout(connect=10.0, read=30.0))
+        patch.setattr("parley.adapters.twilio_api.URGENT_TIMEOUT", Timeout(connect=10.0, read=30.0))
         patch.setattr(runtime, "_client", aws)
         patch.setattr(runtime, "SystemClock", lambda: MovedClock(clock))
         world = World(patch, clock, emulator, endpoint)

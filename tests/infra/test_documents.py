@@ -9,22 +9,24 @@ from typing import Any
 
 import pytest
 
-from infra import documents, gate
-from infra.documents import FunctionReach, Inspection, Place
+from infra import documents, functions, roles
+from infra.documents import Doors
+from infra.roles import FunctionReach, Inspection, ObjectReach
+from infra.statements import Place
 from tests.infra import stacks
 
 GOLDEN = Path(__file__).parent / "golden"
 PLACE = Place("aws", stacks.REGION, stacks.ACCOUNT)
 PREFIX = "parley-prod"
-ROLES = [f"{PREFIX}-{handler.name}" for handler in gate.HANDLERS]
-IDENTIFYING = [f"{PREFIX}-{handler.name}" for handler in gate.HANDLERS if handler.identifies]
-CARRIERS = [f"{PREFIX}-{handler.name}" for handler in gate.HANDLERS if handler.carries]
+ROLES = [f"{PREFIX}-{handler.name}" for handler in functions.HANDLERS]
+IDENTIFYING = [f"{PREFIX}-{handler.name}" for handler in functions.HANDLERS if handler.identifies]
+CARRIERS = [f"{PREFIX}-{handler.name}" for handler in functions.HANDLERS if handler.carries]
 STREAM = PLACE.arn("dynamodb", f"table/{PREFIX}-ledger/stream/2026-05-04T12:00:00.000")
-KEYS = {name: PLACE.arn("kms", f"key/{name}") for name in ("content", "evidence", "identity", "operations")}
+KEYS = {name: PLACE.arn("kms", f"key/{name}") for name in ("content", "evidence", "identity", "operations", "proof")}
 BUCKET = "arn:aws:s3:::parley-prod-content-0a1b2c"
 QUEUE = PLACE.arn("sqs", f"{PREFIX}-consents")
 DEPLOYERS = documents.principal_patterns(f"arn:aws:sts::{stacks.ACCOUNT}:assumed-role/deploy/somebody")
-SEALERS = [*(PLACE.role_arn(f"{PREFIX}-{each.name}") for each in gate.HANDLERS if each.seals), *DEPLOYERS]
+SEALERS = [*(PLACE.role_arn(f"{PREFIX}-{each.name}") for each in functions.HANDLERS if each.seals), *DEPLOYERS]
 
 
 INSPECTION = Inspection(
@@ -37,7 +39,7 @@ INSPECTION = Inspection(
 )
 
 
-def reach(handler: gate.Handler) -> FunctionReach:
+def reach(handler: functions.Handler) -> FunctionReach:
     """Return what a handler may touch, as the gate gives it."""
     name = f"{PREFIX}-{handler.name}"
     return FunctionReach(
@@ -56,10 +58,16 @@ def reach(handler: gate.Handler) -> FunctionReach:
         stream=STREAM if handler.follows else None,
         evidence=INSPECTION.evidence if handler.follows or handler.audits else None,
         audits=handler.audits,
+        proof_key=KEYS["proof"] if handler.audits else None,
+        work=PLACE.arn("sqs", f"{name}-work") if handler.work else None,
+        sends=[PLACE.arn("sqs", f"{PREFIX}-{other}-work") for other in handler.sends],
+        objects=ObjectReach(handler.stores, BUCKET, KEYS["content"], INSPECTION.evidence, KEYS["proof"])
+        if handler.stores
+        else None,
     )
 
 
-FUNCTION_ROLES = {f"role-{handler.name}": documents.function_role(PLACE, reach(handler)) for handler in gate.HANDLERS}
+FUNCTION_ROLES = {f"role-{handler.name}": roles.function_role(PLACE, reach(handler)) for handler in functions.HANDLERS}
 RESOURCE_POLICIES = {
     "key-content": documents.content_key(PLACE, f"{PREFIX}-content-*"),
     "key-evidence": documents.evidence_key(PLACE, f"{PREFIX}-evidence-*", f"{PREFIX}-ledger-*", SEALERS),
@@ -67,7 +75,19 @@ RESOURCE_POLICIES = {
     "key-operations": documents.operations_key(
         PLACE, PREFIX, [f"/aws/lambda/{PREFIX}-*", f"/aws/vendedlogs/{PREFIX}-api"], ROLES
     ),
+    "key-proof": documents.proof_key(PLACE, [f"{PREFIX}-erasures"], [f"{PREFIX}-chain"]),
     "bucket-data": documents.data_bucket(BUCKET, KEYS["content"], ["messages/", "call-recordings/"]),
+    "bucket-content": documents.data_bucket(
+        BUCKET,
+        KEYS["content"],
+        ["messages/", "call-recordings/"],
+        Doors(
+            uploaders=[PLACE.role_arn(f"{PREFIX}-archive")],
+            readers=[PLACE.role_arn(f"{PREFIX}-{name}") for name in ("archive", "access")],
+            listers=[PLACE.role_arn(f"{PREFIX}-archive")],
+            inspectors=[PLACE.role_arn(f"{PREFIX}-{name}") for name in ("verify", "erasures", "holds")],
+        ),
+    ),
     "bucket-logs": documents.log_bucket(
         PLACE, "arn:aws:s3:::logs", {"content": BUCKET, "evidence": "arn:aws:s3:::evidence"}
     ),
@@ -81,11 +101,11 @@ RESOURCE_POLICIES = {
     ),
 }
 TRUST = {
-    "trust-lambda": documents.assume_by_lambda(),
-    "trust-scheduler": documents.assume_by_scheduler(PLACE, PREFIX),
+    "trust-lambda": roles.assume_by_lambda(),
+    "trust-scheduler": roles.assume_by_scheduler(PLACE, PREFIX),
 }
 ROLE_POLICIES = FUNCTION_ROLES | {
-    "role-schedule": documents.schedule_role(
+    "role-schedule": roles.schedule_role(
         PLACE, PLACE.arn("lambda", f"function:{PREFIX}-reconcile:live"), QUEUE, KEYS["operations"]
     )
 }
@@ -175,17 +195,73 @@ class TestRoles:
 
     @pytest.mark.parametrize("name", ROLE_POLICIES)
     def test_no_role_decrypts_every_key(self, name: str) -> None:
-        """No role can decrypt under every key, and none under that of recordings and messages (AWS FSBP KMS.2)."""
+        """No role can decrypt under every key; under that of content only who archives or reads (AWS FSBP KMS.2)."""
         decrypting = [s for s in statements(ROLE_POLICIES[name]) if "kms:Decrypt" in listed(s["Action"])]
         keys = {key for s in decrypting for key in listed(s["Resource"])}
-        assert keys <= {KEYS["evidence"], KEYS["operations"]}
+        content = {KEYS["content"]} if name in ("role-archive", "role-access") else set()
+        assert keys <= {KEYS["evidence"], KEYS["operations"]} | content
         assert all(s.get("Condition") for s in decrypting)
 
-    @pytest.mark.parametrize("name", sorted(FUNCTION_ROLES.keys() - {"role-verify", "role-evidence", "role-chain"}))
-    def test_function_cannot_delete_or_reach_content(self, name: str) -> None:
-        """No function may delete from the ledger, touch a bucket, or hand out rights."""
-        actions = {a for s in statements(FUNCTION_ROLES[name]) for a in listed(s["Action"])}
-        assert {a for a in actions if "Delete" in a or a.startswith(("s3:", "iam:", "sts:")) or "Put*" in a} == set()
+    @pytest.mark.parametrize("handler", functions.HANDLERS, ids=lambda handler: str(handler.name))
+    def test_function_cannot_delete_or_reach_content(self, handler: functions.Handler) -> None:
+        """No function may delete from the ledger or touch a bucket but by its duty; none may hand out rights."""
+        own = {"TakeOwnWork"}
+        actions = {
+            a
+            for s in statements(FUNCTION_ROLES[f"role-{handler.name}"])
+            if s["Sid"] not in own
+            for a in listed(s["Action"])
+        }
+        assert {a for a in actions if a.startswith(("iam:Put", "iam:Create", "sts:")) or "Put*" in a} == set()
+        assert ("dynamodb:DeleteItem" in actions) is (handler.stores == "erases")
+        deleting = {"erases": {"s3:DeleteObject", "s3:DeleteObjectVersion"}, "archives": {"s3:DeleteObjectVersion"}}
+        assert {a for a in actions if "Delete" in a and a != "dynamodb:DeleteItem"} == deleting.get(
+            handler.stores, set()
+        )
+        touches = any(a.startswith("s3:") for a in actions)
+        assert touches is bool(handler.stores or handler.inspects or handler.follows or handler.audits)
+
+    def test_archive_reaches_the_content_bucket_only(self) -> None:
+        """What archives puts and heads objects of the content bucket, lists it, and reaches no other bucket."""
+        found = by_sid(FUNCTION_ROLES["role-archive"])
+        buckets = {r for s in found.values() for r in listed(s["Resource"]) if r.startswith("arn:aws:s3:")}
+        assert buckets == {BUCKET, f"{BUCKET}/*"}
+        assert found["UseContentKey"]["Condition"]["StringEquals"]["kms:ViaService"] == "s3.us-east-1.amazonaws.com"
+
+    def test_reader_reads_single_objects_and_lists_nothing(self) -> None:
+        """What signs addresses for readers may get an object of the content bucket, and nothing else of any bucket."""
+        actions = {a for s in statements(FUNCTION_ROLES["role-access"]) for a in listed(s["Action"])}
+        assert {a for a in actions if a.startswith("s3:")} == {"s3:GetObject", "s3:GetObjectVersion"}
+
+    def test_holds_change_nothing_but_holds(self) -> None:
+        """What places legal holds cannot read, write or delete a version; it writes the log of holds only."""
+        found = by_sid(FUNCTION_ROLES["role-holds"])
+        actions = {a for s in found.values() for a in listed(s["Action"]) if a.startswith("s3:")}
+        assert actions == {
+            *("s3:GetObjectLegalHold", "s3:ListBucketVersions", "s3:PutObject", "s3:PutObjectLegalHold"),
+        }
+        assert found["LogHolds"]["Resource"] == f"{INSPECTION.evidence}/erasure-proofs/holds/*"
+
+    def test_erasure_cannot_reach_declarations_or_lift_a_lock(self) -> None:
+        """What erases deletes content and copies of consent records; it cannot lift a hold or a lock, nor proofs."""
+        found = by_sid(FUNCTION_ROLES["role-erasures"])
+        actions = {a for s in found.values() for a in listed(s["Action"])}
+        assert actions.isdisjoint(
+            {"s3:PutObjectLegalHold", "s3:PutObjectRetention", "s3:BypassGovernanceRetention", "kms:Encrypt"}
+        )
+        assert found["EraseVersions"]["Resource"] == [f"{BUCKET}/*", f"{INSPECTION.evidence}/consent-evidence/*"]
+        assert found["SignProofs"]["Resource"] == KEYS["proof"]
+        assert found["AbortUploads"]["Resource"] == f"{BUCKET}/*"
+
+    def test_work_goes_to_named_queues(self) -> None:
+        """A function takes from its own queue, and puts work on those that the table names."""
+        for handler in functions.HANDLERS:
+            found = by_sid(FUNCTION_ROLES[f"role-{handler.name}"])
+            taken = listed(found["TakeOwnWork"]["Resource"]) if "TakeOwnWork" in found else []
+            assert taken == ([PLACE.arn("sqs", f"{PREFIX}-{handler.name}-work")] if handler.work else [])
+            sent = listed(found["SendWork"]["Resource"]) if "SendWork" in found else []
+            assert sent == [PLACE.arn("sqs", f"{PREFIX}-{other}-work") for other in handler.sends]
+            assert handler.work is None or handler.work.visibility > handler.timeout
 
     def test_check_reads_settings_and_no_record(self) -> None:
         """The daily check changes nothing beside its own log and queue, reads one object, and of rows their expiry."""
@@ -228,16 +304,18 @@ class TestRoles:
         assert found["ReadCopies"]["Resource"] == f"{INSPECTION.evidence}/consent-evidence/*"
 
     def test_only_who_talks_to_twilio_reads_its_secret(self) -> None:
-        """What makes and checks copies, and what makes links, is not given the credentials of Twilio."""
+        """What makes and checks copies or links, holds, or lets somebody read has no credentials of Twilio."""
         without = {name for name, text in FUNCTION_ROLES.items() if "ReadTwilioSecret" not in by_sid(text)}
-        assert without == {"role-evidence", "role-chain", "role-optout-links"}
+        assert without == {
+            *("role-evidence", "role-chain", "role-optout-links", "role-access", "role-holds"),
+        }
 
     def test_check_fits_into_one_inline_policy(self) -> None:
         """AWS takes no more than 10,240 characters of inline policy for a role."""
         assert len(FUNCTION_ROLES["role-verify"]) < 10_240
 
-    @pytest.mark.parametrize("handler", gate.HANDLERS, ids=lambda handler: str(handler.name))
-    def test_function_writes_its_own_logs_and_dead_letters_only(self, handler: gate.Handler) -> None:
+    @pytest.mark.parametrize("handler", functions.HANDLERS, ids=lambda handler: str(handler.name))
+    def test_function_writes_its_own_logs_and_dead_letters_only(self, handler: functions.Handler) -> None:
         """A function's log group and queue are its own."""
         found = by_sid(FUNCTION_ROLES[f"role-{handler.name}"])
         assert found["WriteOwnLogs"]["Resource"].endswith(f"/aws/lambda/{PREFIX}-{handler.name}:*")
@@ -254,7 +332,7 @@ class TestRoles:
             evidence_key="e",
             table_actions=(),
         )
-        assert set(by_sid(documents.function_role(PLACE, bare))) == {
+        assert set(by_sid(roles.function_role(PLACE, bare))) == {
             "WriteOwnLogs",
             "SendOwnDeadLetters",
             "EncryptDeadLetters",
@@ -262,13 +340,34 @@ class TestRoles:
         }
 
 
-UNIDENTIFYING = ("intercept", "interaction", "verify", "evidence", "chain")
+UNIDENTIFYING = ("intercept", "interaction", "verify", "evidence", "chain", "recorder", "recording", "access")
+
+
+class TestDoors:
+    """Who may look into the content bucket, whatever IAM lets them."""
+
+    def test_nobody_reads_or_lists_but_by_duty(self) -> None:
+        """Reading, listing, and listing versions are denied to everybody but the roles whose duty it is."""
+        found = by_sid(RESOURCE_POLICIES["bucket-content"])
+        let_in = {
+            sid: listed(found[sid]["Condition"]["StringNotLike"]["aws:PrincipalArn"])
+            for sid in ("DenyOtherReaders", "DenyOtherListers", "DenyOtherInspectors")
+        }
+        names = {sid: [arn.rpartition("-")[2] for arn in arns] for sid, arns in let_in.items()}
+        assert names == {
+            "DenyOtherReaders": ["archive", "access"],
+            "DenyOtherListers": ["archive"],
+            "DenyOtherInspectors": ["verify", "erasures", "holds"],
+        }
+        assert all(found[sid]["Principal"] == {"AWS": "*"} for sid in let_in)
 
 
 class TestKeys:
     """Who may use a key is in its policy, and only there."""
 
-    KEY_POLICIES = ("key-content", "key-evidence", "key-identity", "key-operations")
+    KEY_POLICIES = ("key-content", "key-evidence", "key-identity", "key-operations", "key-proof")
+    PUBLIC = "ReadPublicKey"
+    """What anybody of the account may have: it signs nothing."""
 
     @pytest.mark.parametrize("name", KEY_POLICIES)
     def test_administration_is_not_use(self, name: str) -> None:
@@ -282,7 +381,11 @@ class TestKeys:
     @pytest.mark.parametrize("name", KEY_POLICIES)
     def test_use_is_tied_to_a_service_or_a_role(self, name: str) -> None:
         """Every statement that allows use has a condition on the service, the role, or what is encrypted."""
-        using = [s for s in statements(RESOURCE_POLICIES[name]) if s["Sid"] not in ("KeyOwner", "KeyAdministration")]
+        using = [
+            s
+            for s in statements(RESOURCE_POLICIES[name])
+            if s["Sid"] not in ("KeyOwner", "KeyAdministration", self.PUBLIC)
+        ]
         assert using
         assert [s["Sid"] for s in using if not s.get("Condition")] == []
 
@@ -300,7 +403,7 @@ class TestKeys:
         assert all(PREFIX in group for group in groups)
 
     def test_party_keys_are_made_by_functions_that_are_given_numbers(self) -> None:
-        """Only functions that are given phone numbers can make a party key; intercept and interaction never are."""
+        """Only functions that are given phone numbers can make a party key; what Proxy calls in a session never is."""
         found = by_sid(RESOURCE_POLICIES["key-identity"])["UseByRole"]
         allowed = [PLACE.role_arn(role) for role in IDENTIFYING]
         assert found["Condition"] == {"ArnEquals": {"aws:PrincipalArn": allowed}}

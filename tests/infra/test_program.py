@@ -13,7 +13,7 @@ from parley.core.retention import CURRENT_DECLARATION, DECLARATIONS, REMNANTS_RU
 from parley.env import from_environment
 from pulumi.runtime import rpc
 
-from infra import declaration, gate
+from infra import declaration, functions, gate
 from infra.__main__ import main
 from infra.monitoring import exposure_seconds
 from infra.records import INLINE_TWINS, lifecycle_rule
@@ -59,11 +59,13 @@ CARRIED_OUT = {
 }
 OUTPUTS = {
     *("environment", "masking", "gateUrl", "contentBucket", "accessLogBucket", "evidenceBucket"),
-    *("contentKeyArn", "evidenceKeyArn", "identityKeyArn", "ledgerTable", "proxyServiceSid", "numbers"),
+    *("contentKeyArn", "evidenceKeyArn", "identityKeyArn", "proofKeyArn", "ledgerTable", "proxyServiceSid", "numbers"),
     *("functions", "declaration", "commit"),
 }
 DATA_STORES = {"aws:kms/key:Key", "aws:s3/bucket:Bucket", "aws:dynamodb/table:Table"}
-FUNCTIONS = [handler.name for handler in gate.HANDLERS]
+HANDLERS = [handler for handler in functions.HANDLERS if not handler.channel]
+"""The functions of the committed stacks, which have voice and sms."""
+FUNCTIONS = [handler.name for handler in HANDLERS]
 everywhere = pytest.mark.parametrize("environment", ENVIRONMENTS)
 
 
@@ -270,15 +272,17 @@ class TestProtection:
 
     @everywhere
     def test_keys_rotate_and_wait_before_they_go(self, environment: str) -> None:
-        """Encryption keys rotate; HMAC keys cannot; a deleted key waits 30 days, 7 where data is disposable."""
+        """Encryption keys rotate; others cannot; a deleted key waits 30 days, 7 where data is disposable."""
         keys = deployed(environment).of("kms/key:Key")
         assert {name: inputs.get("enableKeyRotation") for name, inputs in keys.items()} == {
             "content": True,
             "evidence": True,
             "operations": True,
             "identity": None,
+            "proof": None,
         }
         assert keys["identity"]["customerMasterKeySpec"] == "HMAC_256"
+        assert (keys["proof"]["customerMasterKeySpec"], keys["proof"]["keyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
         assert {i["deletionWindowInDays"] for i in keys.values()} == {7 if environment in ("local", "dev") else 30}
 
     @everywhere
@@ -409,7 +413,7 @@ class TestFunctions:
         """The schedule, the alarms and the declaration follow from the one interval that the stack declares."""
         session = {**stacks.filled("dev")["session"], "reconcileSeconds": 300}
         settings = stacks.settings("dev", session=session)
-        (reconcile,) = [each for each in gate.handlers(settings) if each.name == "reconcile"]
+        (reconcile,) = [each for each in functions.handlers(settings) if each.name == "reconcile"]
         assert reconcile.every == "rate(5 minutes)"
         assert exposure_seconds(settings) == 360
         declared = declaration.declare(settings, {})["session"]
@@ -489,6 +493,44 @@ WATCHED = {
 }
 
 
+class TestWork:
+    """Queues feed functions."""
+
+    @everywhere
+    def test_work_that_fails_is_set_aside_and_never_lost(self, environment: str) -> None:
+        """Each queue comes again after the function's time, so often, then into the function's own dead letters."""
+        recorder = deployed(environment)
+        queues, mappings = recorder.of("Queue"), recorder.of("EventSourceMapping")
+        for each in HANDLERS:
+            assert (f"{each.name}-work" in queues) is (each.work is not None)
+            if each.work is None:
+                continue
+            queue, mapping = queues[f"{each.name}-work"], mappings[f"{each.name}-work"]
+            assert queue["visibilityTimeoutSeconds"] > each.timeout
+            redrive = json.loads(queue["redrivePolicy"])
+            assert redrive["deadLetterTargetArn"].endswith(f"parley-test-{each.name}-0a1b2c")
+            assert redrive["maxReceiveCount"] == each.work.receives
+            assert mapping["functionResponseTypes"] == ["ReportBatchItemFailures"]
+            assert mapping["functionName"].endswith(f"{each.name}:live")
+
+    @everywhere
+    def test_functions_know_every_queue(self, environment: str) -> None:
+        """Whoever puts work on a queue finds its URL in its environment."""
+        variables = deployed(environment).of("Function")["interaction"]["environment"]["variables"]
+        assert set(json.loads(variables["PARLEY_QUEUES"])) == {e.name for e in HANDLERS if e.work}
+
+    def test_functions_of_a_channel_come_with_it(self) -> None:
+        """Video and chat have a function each, deployed only where the stack has that channel."""
+        config = stacks.filled("local")
+        config["channels"] = ["voice", "sms", "video", "chat"]
+        config["records"]["video-recordings"] = config["records"]["call-recordings"]
+        recorder = stacks.run(main, config, stack="local")
+        assert set(recorder.of("Function")) == {*FUNCTIONS, "rooms", "chat"}
+        assert {"POST /twilio/room", "POST /twilio/conversation"} <= {
+            route["routeKey"] for route in recorder.of("Route").values()
+        }
+
+
 class TestGate:
     """The routes and who may call them."""
 
@@ -515,13 +557,25 @@ class TestGate:
             "DELETE /v1/sessions/{id}": "AWS_IAM",
             "POST /v1/sessions/{id}/renewals": "AWS_IAM",
             "GET /v1/decisions/{id}": "AWS_IAM",
+            "POST /twilio/recording": "NONE",
+            "POST /v1/calls/{sid}/pause": "AWS_IAM",
+            "POST /v1/calls/{sid}/resume": "AWS_IAM",
+            "POST /v1/calls/{sid}/stop": "AWS_IAM",
+            "POST /v1/recordings/{sid}/access": "AWS_IAM",
+            "GET /v1/recordings/{sid}": "AWS_IAM",
+            "GET /v1/holds": "AWS_IAM",
+            "GET /v1/holds/{id}": "AWS_IAM",
+            "PUT /v1/holds/{id}": "AWS_IAM",
+            "DELETE /v1/holds/{id}": "AWS_IAM",
+            "POST /v1/erasures": "AWS_IAM",
+            "GET /v1/erasures/{id}": "AWS_IAM",
         }
 
     @everywhere
     def test_permissions_are_for_one_route_each(self, environment: str) -> None:
         """API Gateway may call a function for this API's one method and path only."""
         sources = [inputs["sourceArn"] for inputs in deployed(environment).of("Permission").values()]
-        assert len(set(sources)) == len(sources) == sum(len(handler.routes) for handler in gate.HANDLERS)
+        assert len(set(sources)) == len(sources) == sum(len(handler.routes) for handler in HANDLERS)
         assert all(source.startswith("arn:aws:execute-api:us-east-1:123456789012:abc123/*/") for source in sources)
         assert not any(source.endswith("/*/*") for source in sources)
 
@@ -619,6 +673,7 @@ class TestMonitoring:
     def test_everything_that_weakens_the_gate_is_watched(self, environment: str) -> None:
         """Errors, throttles, dead letters, server errors, slowness, exposure, what falls silent, differences."""
         expected = {f"{name}-{kind}" for name in FUNCTIONS for kind in ("errors", "throttles", "dead-letters")}
+        expected |= {f"{each.name}-work-late" for each in HANDLERS if each.work}
         assert set(deployed(environment).of("MetricAlarm")) == expected | {
             "api-errors",
             "intercept-slow",
@@ -632,6 +687,13 @@ class TestMonitoring:
             "chain-findings",
             "chain-unread",
             "chain-stopped",
+            "recordings-dropped",
+            "recordings-lost",
+            "recordings-given-up",
+            "deletions-overdue",
+            "erasures-overdue",
+            "holds-to-review",
+            "reads-denied",
         }
 
     @everywhere
@@ -768,8 +830,9 @@ class TestOutputs:
             for store in entry["stores"]:
                 assert store["processor"] == ("Twilio" if store["system"] == "twilio" else "AWS")
                 readers |= {(store["system"], reader) for reader in store["readers"]}
-        table = {("dynamodb", f"parley-{environment}-{h.name}") for h in gate.HANDLERS if h.table}
-        assert readers == table | {("s3", f"parley-{environment}-chain")}
+        table = {("dynamodb", f"parley-{environment}-{h.name}") for h in HANDLERS if h.table}
+        objects = {("s3", f"parley-{environment}-{name}") for name in ("chain", "archive", "access")}
+        assert readers == table | objects
 
     def test_sector_floors_are_declared(self) -> None:
         """The rules of the stack's sectors are in the declaration, by their ids."""

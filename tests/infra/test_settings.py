@@ -557,3 +557,30 @@ class TestFromPulumi:
         """A secret that the engine does not mark as one is refused."""
         with pytest.raises(SettingsError, match="parley:twilioApiSecret: is stored in clear text"):
             stacks.run(from_pulumi, stacks.filled("dev"), stack="dev", encrypted=SECRET_KEYS - {"twilioApiSecret"})
+
+
+class TestAccess:
+    """Who may read recordings and messages."""
+
+    ROLE = "arn:aws:iam::123456789012:role/disputes"
+
+    def test_readers_have_purposes_of_the_schedule(self) -> None:
+        """A reader is a role and the purposes that it reads for."""
+        readers = [{"role": self.ROLE, "purposes": ["dispute-resolution"]}]
+        (reader,) = stacks.settings("local", access={"readers": readers}).readers
+        assert (reader.role, reader.purposes) == (self.ROLE, ("dispute-resolution",))
+        assert stacks.settings("local").readers == ()
+
+    @pytest.mark.parametrize(
+        ("reader", "told"),
+        [
+            ({"role": "disputes", "purposes": ["dispute-resolution"]}, "access.readers[0].role"),
+            ({"role": ROLE, "purposes": ["advertising"]}, "no class of content is kept for that"),
+            ({"role": ROLE, "purposes": []}, "access.readers[0].purposes"),
+            ({"role": ROLE, "purposes": ["dispute-resolution"], "until": 1}, "until"),
+        ],
+    )
+    def test_mistakes_are_told(self, reader: dict[str, object], told: str) -> None:
+        """A reader that is no role, or reads for what nobody was told, stops the preview."""
+        with pytest.raises(SettingsError, match=re.escape(told)):
+            stacks.settings("local", access={"readers": [reader]})

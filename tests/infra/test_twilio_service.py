@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twilio.http.response import Response  # type: ignore[import-untyped]
 
-from infra.provider import UNKNOWN
+from infra.provider import UNKNOWN, ProviderError
 from infra.provider.testing import CheckFailed, Refused
+from infra.twilio.proxy_service import ProxyService
 from tests.infra.twilio_stack import ACCOUNT, LINE, NEW_YORK, SERVICE, TwilioStack
+
+READ = "GET /voice.twilio.com/v2/AccountDefaultConfiguration/Recording"
+"""What the check asks of Twilio."""
 
 
 @pytest.fixture
@@ -219,7 +224,7 @@ def test_a_preview_works_with_values_that_are_not_known_yet(stack: TwilioStack) 
     assert shown["sid"] is UNKNOWN
     assert shown["interceptCallbackUrl"] is UNKNOWN
     assert shown["geoMatchLevel"] == "country"
-    assert stack.http.log == []
+    assert stack.http.log == [READ]
 
 
 def test_an_update_of_a_service_that_is_gone_names_the_way_out(stack: TwilioStack) -> None:
@@ -235,4 +240,63 @@ def test_a_wrong_key_is_one_message(stack: TwilioStack) -> None:
     stack.fault(mode="error", status=401, code=20003)
     with pytest.raises(Refused, match="parley:twilioApiSecret"):
         stack.service()
-    assert len(stack.calls("POST")) == 1
+    assert stack.calls("POST") == []
+
+
+def record_every_call(stack: TwilioStack) -> None:
+    """Let somebody set the account's recording default."""
+    with stack.emulator.carrier.lock:
+        stack.emulator.carrier.defaults.put(ACCOUNT, "Recording", {"configuration": {}})
+
+
+def test_an_account_that_records_every_call_fails_the_preview(stack: TwilioStack) -> None:
+    """A recording default is one failure with the way out, for a new service and for one that is deployed already."""
+    stack.service()
+    record_every_call(stack)
+    for inputs in (LINE, {**LINE, "defaultTtl": 60}):
+        with pytest.raises(CheckFailed) as failed:
+            stack.preview(SERVICE, "line", inputs)
+        (failure,) = failed.value.failures
+        assert "records every call" in failure
+        assert "curl -X DELETE" in failure
+    assert stack.calls("POST") == ["POST /proxy.twilio.com/v1/Services"]
+
+
+@pytest.mark.parametrize("answer", [{"status": 503}, {"status": 401, "code": 20003}, {"mode": "lost-answer"}])
+def test_a_default_that_cannot_be_read_is_a_warning_in_the_preview(
+    stack: TwilioStack, answer: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Away from Twilio a preview goes on and says what it does not know; an update does not."""
+    line = stack.service()
+    stack.fault(**{"mode": "error", "match": "voice.twilio.com", **answer})
+    assert stack.preview(SERVICE, "line", {**LINE, "defaultTtl": 60})["defaultTtl"] == 60
+    assert "Whether the account records every call is not known" in capsys.readouterr().err
+    with pytest.raises(Refused, match="recording default"):
+        stack.update(line, {**LINE, "defaultTtl": 60})
+    with pytest.raises(Refused, match="recording default"):
+        stack.service(uniqueName="other")
+
+
+def test_a_default_that_appears_after_the_preview_stops_the_update(stack: TwilioStack) -> None:
+    """What the preview could not know yet is asked again before anything is created or changed."""
+    account = stack.account
+    record_every_call(stack)
+    service = ProxyService()
+    inputs = {**LINE, "geoMatchLevel": "country", "numberSelectionBehavior": "prefer-sticky"}
+    with pytest.raises(ProviderError, match="records every call"):
+        service.create(account, inputs)
+    with pytest.raises(ProviderError, match="records every call"):
+        service.update(account, "KS" + "0" * 32, inputs, inputs, inputs)
+    assert stack.calls("POST") == []
+
+
+@pytest.mark.parametrize("answer", [b'{"enabled": false}', b'{"status": "disabled"}'])
+def test_a_default_that_is_switched_off_is_none(
+    stack: TwilioStack, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A default that says of itself that it is disabled records nothing."""
+    told = Response(200, answer.decode())
+    monkeypatch.setattr(stack.account._rest, "request", lambda *_arguments: told)
+    assert not stack.account.records_every_call()
+    monkeypatch.setattr(stack.account._rest, "request", lambda *_arguments: Response(200, "not JSON"))
+    assert stack.account.records_every_call()

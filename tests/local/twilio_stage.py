@@ -29,6 +29,8 @@ KEY = "SK" + "2" * 32
 SECRET = "s" * 32
 ANA, BEN, CLEO = "+12125550111", "+12125550112", "+12125550113"
 BRITISH_ANA, BRITISH_BEN = "+447700900111", "+447700900112"
+LIMITS = {"requests_per_second": 30, "concurrent_requests": None, "latency_ms": 0, "processing_seconds": 0}
+"""What the emulator begins with."""
 POOL = ("+12125550140", "+12125550141", "+12125550142")
 SAN_FRANCISCO = "+14155550143"
 BRITISH = "+447700900140"
@@ -111,7 +113,7 @@ class Stage:
     def reset(self) -> None:
         """Empty the stage between tests."""
         self.sim("POST", "reset")
-        self.sim("POST", "limits", {"requests_per_second": 30})
+        self.sim("POST", "limits", LIMITS)
         self.receiver.answers.clear()
         self.receiver.deliveries.clear()
 

@@ -74,8 +74,9 @@ class MemoryDynamo:
         if len(writes) > 100 or len(set(keys)) != len(keys):
             raise _refused("ValidationException")
         with self._lock:
-            reasons = [{"Code": "None" if self._holds(write) else "ConditionalCheckFailed"} for write in writes]
-            if any(reason["Code"] != "None" for reason in reasons):
+            holds = [self._holds(write) for write in writes]
+            if not all(holds):
+                reasons = [{"Code": "None" if held else "ConditionalCheckFailed"} for held in holds]
                 raise _refused("TransactionCanceledException", CancellationReasons=reasons)
             for write in writes:
                 self._write(write)
@@ -110,13 +111,15 @@ class MemoryDynamo:
         return item["pk"]["S"], item["sk"]["S"]
 
     def _get(self, key: Item) -> Item | None:
-        pk, sk = self._key(key)
-        return self._partitions.get(pk, {}).get(sk)
+        partition = self._partitions.get(key["pk"]["S"])
+        return None if partition is None else partition.get(key["sk"]["S"])
 
     def _holds(self, write: Item) -> bool:
         condition = write.get("ConditionExpression")
+        if condition is None:
+            return True
         item = self._get(write.get("Item") or write["Key"])
-        return condition is None or CONDITIONS[condition](item, write.get("ExpressionAttributeValues", {}))
+        return CONDITIONS[condition](item, write.get("ExpressionAttributeValues", {}))
 
     def _write(self, write: Item) -> None:
         item = write.get("Item")

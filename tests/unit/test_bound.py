@@ -120,17 +120,17 @@ class TestSums:
         """The rows of a session begin their period when it closes, so the longest session comes on top."""
         found = bound(schedule(), "session-map", Assumptions(session_days=2))
         assert [term.days for term in path(found, "DynamoDB row").terms] == [2, 1, 30, 7]
-        assert [term.days for term in path(found, "Twilio").terms] == [2, 1, 0, 14, 30]
+        assert [term.days for term in path(found, "Twilio").terms] == [2, 1, 0, 1, 14, 30]
 
     def test_twilio_copy_counts_what_twilio_keeps(self) -> None:
-        """Twilio's copy is bounded by its own days, the refused deletions, and what a deletion leaves."""
+        """Twilio's copy is bounded by its own days, the sweeper's, the refusals, and what a deletion leaves."""
         recordings = bound(schedule(twilio=20), "call-recordings")
-        assert path(recordings, "Twilio media").days == 34
-        assert path(recordings, "Twilio metadata").days == 74
+        assert path(recordings, "Twilio media").days == 35
+        assert path(recordings, "Twilio metadata").days == 75
         messages = bound(schedule(), "messages")
-        assert path(messages, "Twilio resource").days == 44
-        assert path(messages, "Twilio message's numbers").days == 134
-        assert path(bound(schedule(), "transcripts"), "Twilio transcript").days == 54
+        assert path(messages, "Twilio resource").days == 45
+        assert path(messages, "Twilio message's numbers").days == 135
+        assert path(bound(schedule(), "transcripts"), "Twilio transcript").days == 55
 
     def test_logs_and_queues(self) -> None:
         """Log events go up to three days late; a dead letter may have waited a day before it became one."""
@@ -164,8 +164,8 @@ class TestSums:
         assert [term.days for term in path(held, "S3 noncurrent").after_release] == [1, 14]
         assert path(held, "S3 delete marker").release_days == 30
         assert path(held, "S3 access log").release_days == 30 + 1 + 30 + 1 + 14 + 1 + 1 + 14
-        assert path(held, "Twilio resource").release_days == 14 + 30
-        assert held.release_days == 14 + 120
+        assert path(held, "Twilio resource").release_days == 1 + 14 + 30
+        assert held.release_days == 1 + 14 + 120
         row = bound(schedule(hold=True), "interaction-log", Assumptions(point_in_time_days=7))
         assert path(row, "DynamoDB point").release_days == 7 + 7
         assert bound(schedule(), "messages").release_days == 0
@@ -194,7 +194,7 @@ class TestSums:
 
     def test_no_term_is_unnamed(self) -> None:
         """Each delay that no service promises is a parameter: with all at zero only rounding and rules remain."""
-        exact = Assumptions(0, 1, True, 0, 0, 0, 0, 0, 0)
+        exact = Assumptions(0, 1, True, 0, 0, 0, 0, 0, 0, sweep_days=0)
         assert bound(schedule(), "messages", exact).content_days == 30 + 1 + 1 + 1
         assert module.DEFAULT.s3_lag_days == module.S3_LAG_DAYS
 

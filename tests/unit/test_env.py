@@ -13,6 +13,7 @@ from parley.env import (
     Controller,
     Environment,
     EnvironmentMismatchError,
+    Reader,
     SessionPolicy,
     from_environment,
     to_environment,
@@ -69,10 +70,16 @@ def test_what_is_written_is_read_back(
         twilio_endpoint=endpoint,
         purposes=dict.fromkeys(keep, methods),
         evidence_key=endpoint,
+        content_bucket=endpoint,
+        queues='{"archive":"https://sqs.example.com/archive"}' if endpoint else None,
+        twilio_copy_days=dict.fromkeys(keep, 0),
+        holdable=methods,
+        readers=(Reader(name, methods),),
     )
     variables = to_environment(**written)
     assert all(isinstance(value, str) for value in variables.values())
-    assert from_environment(variables) == Environment(**written)
+    queues = json.loads(written.pop("queues") or "{}")
+    assert from_environment(variables) == Environment(**written, queues=queues)
 
 
 def test_what_is_not_known_yet_passes_through() -> None:
@@ -91,7 +98,7 @@ def test_every_missing_variable_is_named() -> None:
     """An empty environment tells every variable that is missing, and the way out."""
     with pytest.raises(EnvironmentMismatchError) as caught:
         from_environment({})
-    assert len({problem.split()[0].rstrip(":") for problem in caught.value.problems}) == 15
+    assert len({problem.split()[0].rstrip(":") for problem in caught.value.problems}) == 18
     assert "pulumi up" in str(caught.value)
 
 
@@ -115,6 +122,8 @@ def test_every_missing_variable_is_named() -> None:
         ("PARLEY_CONSENT", json.dumps({"methods": "all"}), "PARLEY_CONSENT is not a list of texts"),
         ("PARLEY_PURPOSES", json.dumps({"messages": "safety"}), "PARLEY_PURPOSES is not a list of texts"),
         ("PARLEY_KEEP_DAYS", json.dumps({"messages": "30"}), "PARLEY_KEEP_DAYS: messages is not"),
+        ("PARLEY_TWILIO_COPY_DAYS", json.dumps({"messages": -1}), "PARLEY_TWILIO_COPY_DAYS has a number of days"),
+        ("PARLEY_QUEUES", json.dumps({"archive": ""}), "PARLEY_QUEUES has no archive"),
     ],
 )
 def test_malformed_variable_is_named(name: str, value: str, problem: str) -> None:

@@ -85,7 +85,7 @@ def test_webhooks_do_not_load_what_is_vendored() -> None:
     users = {str(path.relative_to(ROOT)) for path in modules("functions") if "phonenumbers" in set(imports(path))}
     assert users == {"functions/parley/adapters/numbers.py"}
     importers = {path.name for path in modules("functions") if "parley.adapters.numbers" in set(imports(path))}
-    assert importers == {"consents.py", "optout_links.py", "questions.py", "sessions.py"}
+    assert importers == {"consents.py", "erasures.py", "holds.py", "optout_links.py", "questions.py", "sessions.py"}
 
 
 def test_checks_need_nothing_else() -> None:

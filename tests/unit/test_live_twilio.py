@@ -56,9 +56,9 @@ class Twilio:
         yield from self._answers[path]
 
 
-def seen(twilio: Twilio) -> dict[str, Any]:
-    """Return what is read of the line."""
-    days = dict.fromkeys(("call-recordings", "messages", "interaction-log", "session-map"), 14)
+def seen(twilio: Twilio, **changed: int) -> dict[str, Any]:
+    """Return what is read of the line, with 14 days for each class but for those that are `changed`."""
+    days = dict.fromkeys(("call-recordings", "messages", "interaction-log", "session-map"), 14) | changed
     resource = {"name": SERVICE, "expected": {OLDEST: days}}
     deadline = Deadline(10)
     line = Line(cast("TwilioCarrier", twilio), NOW, deadline)
@@ -141,6 +141,14 @@ class TestCopies:
         passed: dict[str, Any] = {"KC1": [], "KC2": [], "KC3": []}
         found = seen(Twilio(sessions=sessions, passed=passed))[OLDEST]["session-map"]
         assert found == Oldest(NOW - timedelta(days=20), over=1, sid="KC2")
+
+    def test_interaction_of_a_message_goes_with_the_messages(self) -> None:
+        """Of the interactions of one age only those of messages are over, where messages have fewer days than calls."""
+        sessions = [{"sid": "KC1", "date_created": iso(9), "date_ended": None, "status": "open"}]
+        passed = {"KC1": [{"sid": f"KI{kind}", "type": kind, "date_created": iso(8)} for kind in ("message", "voice")]}
+        twilio = Twilio(sessions=sessions, passed=passed)
+        found = seen(twilio, messages=5)[OLDEST]["interaction-log"]
+        assert found == Oldest(NOW - timedelta(days=8), over=1, sid="KImessage")
 
     def test_interactions_of_the_oldest_sessions(self) -> None:
         """Interactions are looked for in the oldest sessions, a bounded number of them."""

@@ -16,6 +16,7 @@ from parley.core.disclosure import (
     COVERED,
     Template,
     Version,
+    asking_for,
     fill,
     known,
     language_for,
@@ -131,6 +132,16 @@ class TestWordings:
         assert all(
             text.startswith("[ ] ") for one in boxes for text in templates()[one].current.texts["contract"].values()
         )
+
+    def test_each_question_says_what_it_asks_for(self) -> None:
+        """Each notice that asks for a consent is found by its scopes, and no other one is."""
+        asks = {scope: asking_for(scope) for scope in Scope}
+        assert asks == dict.fromkeys(Scope, ()) | {
+            Scope.MANAGE: ("manage", "pending"),
+            Scope.STORE_MESSAGES: ("store",),
+            Scope.RECORD_VOICE: ("record",),
+        }
+        assert {one for each in asks.values() for one in each} == {one.id for one in templates().values() if one.asks}
 
     @pytest.mark.parametrize("language", ["de", "en", "es", "ja"])
     def test_recording_is_asked_with_three_keys(self, language: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +46,23 @@ class TestNumbers:
         """What is taken is the very text, in the form that webhooks are held to as well."""
         with contextlib.suppress(IdentifierError):
             assert parse_number(text) == text == parse_e164(text)
+
+    @given(
+        st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)).map(str),
+        st.sampled_from(["", "0", "1", "8", "15", "00"]),
+        st.from_regex("[0-9]{6,12}", fullmatch=True),
+    )
+    def test_is_as_the_library_reads_it(self, code: str, prefix: str, rest: str) -> None:
+        """In every country a number is taken just if the library's own parser reads it as written and as possible."""
+        text = f"+{code}{prefix}{rest}"[:16]
+        try:
+            parsed = phonenumbers.parse(text, None)
+            is_fine = phonenumbers.is_possible_number(parsed)
+            is_fine = is_fine and phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) == text
+        except phonenumbers.NumberParseException:
+            is_fine = False
+        with contextlib.nullcontext() if is_fine else pytest.raises(IdentifierError):
+            assert parse_number(text) == text
 
 
 class TestUsers:

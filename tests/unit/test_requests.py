@@ -18,6 +18,7 @@ from parley.core.requests import (
     ConsentRequest,
     InvalidBodyError,
     LinkRequest,
+    RenewalRequest,
     SessionRequest,
     consent_request,
     idempotency_key,
@@ -33,6 +34,8 @@ from tests.unit.chains import NOON
 
 ANA, BEN = "+12125550111", "+447700900112"
 METHODS = ("in_app", "contract")
+PARTIES = ("a" * 64, "b" * 64)
+PLACE = {"code": "DE", "source": "gps"}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
     lambda leaf: st.lists(leaf, max_size=3) | st.dictionaries(st.text(max_size=6), leaf, max_size=3),
@@ -69,6 +72,11 @@ def read_consent(raw: dict[str, Any]) -> ConsentRequest:
 def read_session(raw: dict[str, Any]) -> SessionRequest:
     """Read a session for a stack with voice and text."""
     return session_request(raw, ttl_limit=3600, mode="voice-and-message", modes=tuple(Mode))
+
+
+def read_renewal(raw: dict[str, Any]) -> RenewalRequest:
+    """Read a renewal of a session between two parties."""
+    return renewal_request(raw, ttl_limit=3600, parties=PARTIES)
 
 
 class TestJson:
@@ -116,6 +124,46 @@ class TestConsent:
         """A notice of the kit is known by its id, version and language."""
         notice = {"id": "manage", "version": 1, "language": "de", "sha256": "ab" * 32}
         assert read_consent(consent_body(notice=notice)).notice == notice
+
+    @pytest.mark.parametrize(
+        ("notice_id", "scope", "asking"),
+        [
+            ("manage", "record_voice", "record does"),
+            ("manage", "store_messages", "store does"),
+            ("pending", "record_voice", "record does"),
+            ("store", "manage", "manage or pending does"),
+            ("record", "transcribe", "none of ours does"),
+            ("withdrawn", "manage", "manage or pending does"),
+        ],
+    )
+    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("state", ["requested", "given"])
+    def test_notice_of_ours_asks_for_the_scope(
+        self, notice_id: str, scope: str, asking: str, method: str, state: str
+    ) -> None:
+        """A notice of ours that does not ask for the scope is refused, by whatever method, with those that do."""
+        notice = {"id": notice_id, "version": 1, "language": "en", "sha256": "ab" * 32}
+        with pytest.raises(InvalidBodyError) as caught:
+            read_consent(consent_body(notice=notice, scope=scope, method=method, state=state))
+        (told,) = (error["reason"] for error in caught.value.errors if error["path"] == "notice.id")
+        assert told == f"does not ask for {scope} ({asking}); a text of your own is named app:NAME"
+
+    @pytest.mark.parametrize("scope", Scope)
+    def test_text_of_the_application_names_its_own_clauses(self, scope: Scope) -> None:
+        """A contract or a screen of the application may ask for any scope, and a no may name any notice."""
+        signed = {"document_id": "terms", "document_version": 7, "document_sha256": "ab" * 32, "clause": "4.2"}
+        notice = {"id": "app:terms", "version": 7, "language": "en", "sha256": "ab" * 32}
+        body = consent_body(scope=str(scope), notice=notice, method="contract", evidence=signed)
+        assert read_consent(body).scope is scope
+        ours = {"id": "manage", "version": 1, "language": "en", "sha256": "ab" * 32}
+        assert read_consent(consent_body(scope=str(scope), state="refused", notice=ours)).notice == ours
+
+    def test_unknown_scope_is_told_once(self) -> None:
+        """Whether a notice asks for a scope that there is none of is not told beside that."""
+        notice = {"id": "record", "version": 1, "language": "en", "sha256": "ab" * 32}
+        with pytest.raises(InvalidBodyError) as caught:
+            read_consent(consent_body(scope="record_all", notice=notice))
+        assert [error["path"] for error in caught.value.errors] == ["scope"]
 
     def test_numbers_do_not_show(self) -> None:
         """A request does not show its numbers when it is printed."""
@@ -330,13 +378,52 @@ class TestSession:
     @pytest.mark.parametrize(("raw", "ttl"), [({}, 3600), ({"ttl": 60}, 60)])
     def test_reads_a_renewal(self, raw: dict[str, Any], ttl: int) -> None:
         """A renewal is for so many seconds from now, by default the longest."""
-        assert renewal_request(raw, ttl_limit=3600) == ttl
+        assert read_renewal(raw) == RenewalRequest(ttl, {})
 
-    @pytest.mark.parametrize("raw", [{"ttl": 59}, {"ttl": 3601}, {"seconds": 60}])
-    def test_wrong_renewal_is_refused(self, raw: dict[str, Any]) -> None:
-        """More than the stack allows, less than a minute, and anything else are refused."""
-        with pytest.raises(InvalidBodyError):
-            renewal_request(raw, ttl_limit=3600)
+    def test_reads_who_moved(self) -> None:
+        """A renewal may say where one of them is now, or both, by party key."""
+        ana = {"party": PARTIES[0], "location": {"code": "DE", "source": "gps", "confidence": "low"}}
+        ben = {"party": PARTIES[1], "location": {"code": "ZZ", "source": "unknown"}}
+        first, second = Location("DE", Source.GPS, Confidence.LOW), Location("ZZ", Source.UNKNOWN)
+        assert read_renewal({"participants": [ana]}).places == {PARTIES[0]: first}
+        assert read_renewal({"participants": [ben, ana]}).places == {PARTIES[0]: first, PARTIES[1]: second}
+        assert read_renewal({"participants": []}).places == {}
+
+    @pytest.mark.parametrize(
+        ("raw", "path"),
+        [
+            ({"ttl": 59}, "ttl"),
+            ({"ttl": 3601}, "ttl"),
+            ({"seconds": 60}, "seconds"),
+            ({"participants": {}}, "participants"),
+            ({"participants": ["a"]}, "participants[0]"),
+            ({"participants": [{"party": "a" * 64}]}, "participants[0]"),
+            ({"participants": [{"party": "a" * 64, "location": None}]}, "participants[0]"),
+            ({"participants": [{"party": "a" * 64, "location": PLACE, "name": "Ana"}]}, "participants[0]"),
+            ({"participants": [{"identifier": ANA, "location": PLACE}]}, "participants[0]"),
+            ({"participants": [{"party": "c" * 64, "location": PLACE}]}, "participants[0].party"),
+            ({"participants": [{"party": ["a"], "location": PLACE}]}, "participants[0].party"),
+            ({"participants": [{"party": "a" * 64, "location": PLACE}] * 2}, "participants[1].party"),
+            ({"participants": [{"party": "b" * 64, "location": "DE"}]}, "participants[0].location"),
+            (
+                {"participants": [{"party": "b" * 64, "location": PLACE | {"code": "x"}}]},
+                "participants[0].location.code",
+            ),
+        ],
+    )
+    def test_wrong_renewal_is_refused(self, raw: dict[str, Any], path: str) -> None:
+        """A time that the stack does not allow, a place without somebody of the session, and anything else are told."""
+        with pytest.raises(InvalidBodyError) as caught:
+            read_renewal(raw)
+        assert [error["path"] for error in caught.value.errors] == [path]
+        assert "Ana" not in str(caught.value)
+        assert ANA not in str(caught.value)
+
+    @given(JSON)
+    def test_moves_of_any_shape_are_read_or_refused(self, value: object) -> None:
+        """No value ends in another error than the list of errors."""
+        with suppress(InvalidBodyError):
+            assert read_renewal({"participants": value}).places == {}
 
     def test_reads_an_idempotency_key(self) -> None:
         """A key is a text without a phone number; a missing header is no key."""

@@ -395,7 +395,7 @@ class TestSectors:
         for duty in SECTORS[sector]:
             for record_class in duty.classes:
                 raw[record_class]["keepDays"] = max(raw[record_class]["keepDays"], duty.min_days or 0)
-        raw["consent-evidence"]["keepDays"] = 2192
+        raw["consent-evidence"]["keepDays"] = raw["interaction-log"]["keepDays"] = 2192
         raw["call-recordings"]["capture"] = raw["video-recordings"]["capture"] = "pause"
         assert parse(raw, sector=sector).sectors == (sector,)
 
@@ -432,10 +432,18 @@ class TestSectors:
 
     def test_proof_outlives_what_was_captured_under_it(self) -> None:
         """Consent evidence that is gone before a recording made under it is refused."""
-        raw = declaration(call_recordings={"keepDays": 1900}, messages={"keepDays": 1850})
+        raw = declaration(
+            call_recordings={"keepDays": 1900}, messages={"keepDays": 1850}, interaction_log={"keepDays": 1900}
+        )
         problem = only_problem(raw)
         assert problem.key == "parley:records.consent-evidence.keepDays"
         assert problem.way_out == "set at least 1900"
+
+    def test_what_finds_content_outlives_it(self) -> None:
+        """An interaction log that is gone before a recording is refused: no erasure would find that recording."""
+        problem = only_problem(declaration(call_recordings={"keepDays": 401}, interaction_log={"keepDays": 400}))
+        assert (problem.key, problem.way_out) == ("parley:records.interaction-log.keepDays", "set at least 401")
+        assert "call-recordings (401 days)" in problem.reason
 
 
 class TestStores:
@@ -483,6 +491,7 @@ class TestStores:
     def test_one_class_never_moves_another(self, days: dict[str, int], store: Store, gone: str) -> None:
         """Adding, removing or changing a class leaves every other rule equal, and the rules sorted by id."""
         raw = declaration(**{name: {"keepDays": number} for name, number in days.items()})
+        raw["interaction-log"]["keepDays"] = 1825
         before = {rule.id: rule for rule in lifecycle_rules(parse(raw, channels=("sms",)), store)}
         del raw[gone]
         after = {rule.id: rule for rule in lifecycle_rules(parse(raw, channels=("sms",)), store)}

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from parley.adapters.table import Item, Table, party_key
+from parley.adapters.suppressions import SuppressionRows
+from parley.adapters.table import Item, party_key
 from parley.core.chains import Chain, End, Row
 from parley.core.consent import Head
 
 _EVENT, _HEAD, _PARTY = "EVENT#", "HEAD", "PARTY#"
 
 
-class ChainRows(Table):
+class ChainRows(SuppressionRows):
     """The part of `parley.ports.Ledger` that walks all chains."""
 
     def chain(self, party: str) -> Chain:
@@ -33,7 +34,8 @@ class ChainRows(Table):
                 end = End(_head(item), leaves_at(item))
             elif sort.startswith(_EVENT):
                 rows.append(row(item))
-        return Chain(party, tuple(rows), end)
+        # Read last: an erasure writes it before it takes the others away.
+        return Chain(party, tuple(rows), end, self.suppression(party))
 
     def chained(self, segment: int, segments: int, after: str) -> tuple[list[str], str]:
         """Return the people on the next page of one segment of a scan, and where the page ends.

@@ -14,12 +14,13 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from parley.adapters.suppressions import SuppressionRows, suppressed_key, suppression_of
 from parley.adapters.table import (
     ABSENT,
     ATTEMPTS,
     ConditionFailedError,
     Item,
-    Table,
+    ends_at,
     epoch,
     number,
     party_condition,
@@ -47,6 +48,7 @@ from parley.core.consent import (
 )
 from parley.core.disclosure import state_at
 from parley.core.sessions import LONGEST_CALL, takes_away
+from parley.core.suppression import Suppression
 from parley.ports import (
     Appended,
     Entry,
@@ -65,7 +67,7 @@ Change = tuple[Standing | None, Standing]
 """Where a consent stood before and after an append."""
 
 
-class ConsentRows(Table):
+class ConsentRows(SuppressionRows):
     """The consent part of `parley.ports.Ledger`."""
 
     def append(self, events: Sequence[ConsentEvent], contact: Seal | None = None) -> Appended:
@@ -111,17 +113,19 @@ class ConsentRows(Table):
 
     def _settle(self, draft: _Draft, items: Sequence[Item]) -> tuple[Appended | Refusal, list[Item], list[Change]]:
         """Return what becomes of an entry where the ledger holds `items` of its keys, the writes, and what changes."""
-        known, contact, head, *standings = items
+        known, contact, head, erased, *standings = items
         if known:
             if known["digest"]["S"] != draft.digest:
                 return Refusal.REUSED, [], []
             receipts = [Receipt(**receipt) for receipt in json.loads(known["receipts"]["S"])]
             return Appended(tuple(receipts), repeated=True), [], []
         standings = [item for item in standings if item]
-        if draft.entry.keeps_no and any(_standing(item).state in {*NO, None} for item in standings):
+        suppression = suppression_of(erased)
+        silent = _unsaid(draft, standings) if suppression is not None else []
+        if draft.entry.keeps_no and (silent or any(_standing(item).state in {*NO, None} for item in standings)):
             return Refusal.SAID_NO, [], []
         ttl = self.ttl(RETENTION_CLASS)
-        writes, receipts, changes = self._chain(draft.entry.events, head, standings, ttl)
+        writes, receipts, changes = self._chain(draft.entry.events, head, standings, ttl, suppression)
         marker = {
             **draft.keys[0],
             "digest": {"S": draft.digest},
@@ -216,17 +220,28 @@ class ConsentRows(Table):
         return True
 
     def _chain(
-        self, events: Sequence[ConsentEvent], head_item: Item, standing_items: Sequence[Item], ttl: Item
+        self,
+        events: Sequence[ConsentEvent],
+        head_item: Item,
+        standing_items: Sequence[Item],
+        ttl: Item,
+        suppression: Suppression | None,
     ) -> tuple[list[Item], list[Receipt], list[Change]]:
-        """Return the writes that put `events` after the head, their receipts, and what changes by them."""
+        """Return the writes that put `events` after the head, their receipts, and what changes by them.
+
+        The chain of somebody who was erased goes on where it ended, and what they said nothing about since is a no.
+        """
         now = self.clock.now()
-        head = _head(head_item)
+        head = suppression.head if suppression is not None and not head_item else _head(head_item)
         before = {(item["scope"]["S"], item["counterpart"]["S"]): item for item in standing_items}
         standings = {key: _standing(item) for key, item in before.items()}
+        if suppression is not None:
+            standings = {(str(scope), "*"): suppression.standing(scope) for scope in Scope} | standings
         writes, receipts = [], []
         for happened in events:
             # Where a record is kept is for the ledger to say.
-            event = replace(happened, storage_region=self.region) if self.region else happened
+            elsewhere = self.region and happened.storage_region != self.region
+            event = replace(happened, storage_region=self.region) if elsewhere else happened
             record, text = sealed(head, event, now)
             head = Head(record.seq, record.record_hash)
             key = (str(event.scope), event.counterpart or "*")
@@ -276,19 +291,24 @@ class ConsentRows(Table):
 
         One round trip, whatever the number of parties; what is returned held at one moment.
         """
-        items = self.get(relevant_keys(parties, scopes or (Scope.MANAGE,)))
-        return [_as_long_as_kept(item) for item in items if item and not self.expired(item)]
+        wanted = scopes or (Scope.MANAGE,)
+        keys = relevant_keys(parties, wanted)
+        items = self.get([*keys, *(suppressed_key(party) for party in parties)])
+        found = [_as_long_as_kept(item) for item in items[: len(keys)] if item and not self.expired(item)]
+        return found + _implied(found, map(suppression_of, items[len(keys) :]), wanted)
 
     def standings_of(self, party: str) -> list[Standing]:
         """Return everything that one person said, as it stands."""
         items = self.query(party_condition(party, "STATE#"), ConsistentRead=True)
-        return [_standing(item) for item in items if not self.expired(item)]
+        found = [_standing(item) for item in items if not self.expired(item)]
+        # Read last: an erasure writes it before it takes the others away.
+        return found + _implied(found, [self.suppression(party)], Scope)
 
     def records(self, party: str) -> list[ConsentRecord]:
         """Return one person's chain, oldest first. Raises LedgerError if a record cannot be read."""
         items = self.query(party_condition(party, "EVENT#"), ConsistentRead=True)
         try:
-            return [record_from_json(item["record"]["S"]) for item in items if not self.expired(item)]
+            return [record_from_json(item["record"]["S"]) for item in items if not self.gone(item)]
         except ValueError:
             raise UnreadableRecordError("a consent record cannot be read: verify the chain") from None
 
@@ -304,7 +324,7 @@ class ConsentRows(Table):
             answer = self.call(
                 "scan",
                 FilterExpression="sk = :head",
-                ProjectionExpression="pk, expires_at",
+                ProjectionExpression="pk, expires_at, held_expires_at",
                 ExpressionAttributeValues={":head": {"S": "HEAD"}},
                 ConsistentRead=True,
                 **start,
@@ -323,11 +343,33 @@ class _Draft:
         self.party, source = _one({(event.party, event.source_event_id) for event in entry.events})
         self.digest = sha256_hex(canonical_json([_said(event) for event in entry.events]))
         self.sealed = b""
-        scopes = {(event.scope, event.counterpart) for event in entry.events}
+        scopes = dict.fromkeys((event.scope, event.counterpart) for event in entry.events)
         self.keys = [
             *(party_key(self.party, sort) for sort in (f"SOURCE#{sha256_hex(source)}", "CONTACT", "HEAD")),
-            *(standing_key(self.party, *scope) for scope in sorted(scopes, key=str)),
+            suppressed_key(self.party),
+            *(standing_key(self.party, *scope) for scope in scopes),
         ]
+
+
+def _unsaid(draft: _Draft, standings: Iterable[Item]) -> list[str]:
+    """Return the scopes of an entry that its person said nothing about towards the service."""
+    said = {item["scope"]["S"] for item in standings if item["counterpart"]["S"] == "*"}
+    return sorted({str(event.scope) for event in draft.entry.events} - said)
+
+
+def _implied(
+    found: Iterable[Standing], suppressions: Iterable[Suppression | None], scopes: Iterable[Scope]
+) -> list[Standing]:
+    """Return the no of those who were erased, for the scopes that they said nothing about since."""
+    said = {(one.party, one.scope) for one in found if one.counterpart is None}
+    scopes = list(scopes)
+    return [
+        suppression.standing(scope)
+        for suppression in suppressions
+        if suppression is not None
+        for scope in scopes
+        if (suppression.party, scope) not in said
+    ]
 
 
 def writes_of(entry: Entry) -> int:
@@ -440,5 +482,5 @@ def _notice(pair: Sequence[Any]) -> tuple[str, int | str]:
 def _as_long_as_kept(item: Item) -> Standing:
     """Return a standing for a decision: a consent holds no longer than the record that proves it is kept."""
     standing = _standing(item)
-    kept_until = datetime.fromtimestamp(int(item["expires_at"]["N"]), UTC)
+    kept_until = datetime.fromtimestamp(ends_at(item), UTC)
     return replace(standing, valid_until=min(standing.valid_until or kept_until, kept_until))

@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any, Final
 
 from parley.adapters.live import Deadline, Read
-from parley.adapters.twilio import API, PAGE_SIZE, PROXY, SESSIONS_PAGE_SIZE, TwilioCarrier
+from parley.adapters.twilio import PAGE_SIZE, SESSIONS_PAGE_SIZE, TwilioCarrier
+from parley.adapters.twilio_api import API, PROXY, VOICE
 from parley.core import moments
 from parley.core.verification import OLDEST, Oldest, cutoff
 from parley.ports import CarrierError
 
-VOICE: Final = "voice.twilio.com"
 RECORDING_DEFAULT: Final = "/v2/AccountDefaultConfiguration/Recording"
 
 SESSIONS_SAMPLED: Final = 20
@@ -78,8 +78,7 @@ class Line:
     def _recording_default(self) -> dict[str, str]:
         """Say whether the account records every call by itself, whatever TwiML or consent says.
 
-        https://www.twilio.com/docs/voice/api/configurations: no default is a 404; what a disabled one looks like is
-        not documented, so any answer but `enabled: false` or `status: disabled` counts as on.
+        https://www.twilio.com/docs/voice/api/configurations: no default is a 404.
         """
         try:
             found = self._carrier.read("fetch-recording-default", VOICE, RECORDING_DEFAULT)
@@ -87,8 +86,7 @@ class Line:
             if error.status != 404:
                 raise
             return {"accountRecording": "off"}
-        disabled = found.get("enabled") is False or str(found.get("status", "")).lower() == "disabled"
-        return {"accountRecording": "off" if disabled else "on"}
+        return {"accountRecording": "off" if is_switched_off(found) else "on"}
 
     def _messages(self, path: str, name: str, days: int) -> dict[str, Oldest]:
         return {name: self._oldest_of(path, "Messages", "messages", "DateSent", days)}
@@ -134,11 +132,14 @@ class Line:
                 closed = self._judged(closed, moments.from_text(ended), entry["sid"], days["session-map"])
         found = {"session-map": closed}
         if "interaction-log" in days:
-            found["interaction-log"] = self._interactions(path, sorted(sessions), days["interaction-log"])
+            found["interaction-log"] = self._interactions(path, sorted(sessions), days)
         return found
 
-    def _interactions(self, path: str, sessions: list[tuple[datetime, str]], days: int) -> Oldest:
-        oldest, limit = Oldest(None), cutoff(days, self._now)
+    def _interactions(self, path: str, sessions: list[tuple[datetime, str]], declared: Mapping[str, int]) -> Oldest:
+        """Return the oldest interaction over its time. One of a message has the text, and goes with the messages."""
+        calls = declared["interaction-log"]
+        messages = min(calls, declared.get("messages", calls))
+        oldest, limit = Oldest(None), cutoff(messages, self._now)
         old = [sid for made, sid in sessions if made < limit]
         for sid in old[:SESSIONS_SAMPLED]:
             self._deadline.check()
@@ -147,11 +148,20 @@ class Line:
                 "list-interactions", PROXY, f"{path}/Sessions/{sid}/Interactions", query, "interactions"
             )
             for entry in entries:
+                days = messages if str(entry.get("type", "")).lower() == "message" else calls
                 oldest = self._judged(oldest, moments.from_text(entry["date_created"]), entry["sid"], days)
         return oldest
 
     def _judged(self, oldest: Oldest, made: datetime, sid: str, days: int) -> Oldest:
         return _older(oldest, made, sid) if made < cutoff(days, self._now) else oldest
+
+
+def is_switched_off(default: Mapping[str, Any]) -> bool:
+    """Tell whether a recording default that the account has records nothing all the same.
+
+    What a disabled one looks like is not documented, so any answer but `enabled: false` or `status: disabled` records.
+    """
+    return default.get("enabled") is False or str(default.get("status", "")).lower() == "disabled"
 
 
 def _older(oldest: Oldest, made: datetime, sid: str) -> Oldest:

@@ -16,7 +16,7 @@ MAX_AGE = timedelta(minutes=5)
 """How long credentials are used before they are fetched again."""
 
 MIN_AGE = timedelta(seconds=5)
-"""How soon a failed signature may cause another fetch, so that forgeries cannot drive the bill."""
+"""How soon after one refusal another one may cause a fetch, so that forgeries cannot drive the bill."""
 
 
 class SecretError(Exception):
@@ -41,19 +41,25 @@ class Secrets:
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: tuple[datetime, TwilioCredentials] | None = None
+        self._refreshed: datetime | None = None
 
     def get(self) -> TwilioCredentials:
         """Return the credentials, at most five minutes old. Raises SecretError."""
-        return self._within(MAX_AGE)
-
-    def refresh(self) -> TwilioCredentials:
-        """Return the credentials, fetched anew unless that was done a moment ago. Raises SecretError."""
-        return self._within(MIN_AGE)
-
-    def _within(self, age: timedelta) -> TwilioCredentials:
         with self._lock:
             now = self._clock.now()
-            if self._kept is None or now - self._kept[0] >= age:
+            if self._kept is None or now - self._kept[0] >= MAX_AGE:
+                self._kept = (now, self._fetch())
+            return self._kept[1]
+
+    def refresh(self) -> TwilioCredentials:
+        """Return the credentials, fetched anew unless a refusal caused that a moment ago. Raises SecretError.
+
+        However young the kept ones are: they may have been fetched just before the rotation that had them refused.
+        """
+        with self._lock:
+            now = self._clock.now()
+            if self._kept is None or self._refreshed is None or now - self._refreshed >= MIN_AGE:
+                self._refreshed = now
                 self._kept = (now, self._fetch())
             return self._kept[1]
 

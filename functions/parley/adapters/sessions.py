@@ -12,6 +12,7 @@ from parley.adapters.consents import relevant_keys, standing_key
 from parley.adapters.table import (
     ABSENT,
     ATTEMPTS,
+    OVER,
     SHARDS,
     ConditionFailedError,
     Item,
@@ -27,6 +28,7 @@ from parley.adapters.table import (
 )
 from parley.core import moments
 from parley.core.consent import Scope, Standing, canonical_json
+from parley.core.jurisdiction import Confidence, Location, Source
 from parley.core.sessions import LONGEST_CALL, Intent, Participant, Revocation, Session, Stage, Status
 from parley.core.verdict import DecisionRecord, parse_decision_id
 from parley.ports import ConsentChangedError, Interaction, LedgerError
@@ -105,8 +107,7 @@ class SessionRows(Table):
     def begin(self, intent: Intent, standings: Sequence[Standing], record: DecisionRecord) -> None:
         """Write an intent with the decision that permits it, on condition that the consents stand as in `standings`."""
         condition = {
-            "ConditionExpression": "attribute_not_exists(pk) OR expires_at <= :now"
-            " OR (stage = :abandoned AND attempt < :attempt)",
+            "ConditionExpression": f"attribute_not_exists(pk) OR {OVER} OR (stage = :abandoned AND attempt < :attempt)",
             "ExpressionAttributeValues": {
                 ":now": number(epoch(self.clock.now())),
                 ":abandoned": {"S": Stage.ABANDONED},
@@ -115,7 +116,8 @@ class SessionRows(Table):
         }
         item = {**_intent_item(intent), "open_shard": {"S": OPENING}, **self.ttl("session-map", intent.closes_at)}
         checks = self._checks(intent.parties, _scopes(record), standings)
-        if not self.commit([*checks, self.put(item, condition), self.put(self._decision_item(record), ABSENT)]):
+        decided = [self.put(self._decision_item(record), ABSENT), *self._past(intent.id, intent.parties)]
+        if not self.commit([*checks, self.put(item, condition), *decided]):
             raise ConsentChangedError
 
     def confirm(self, intent: Intent, session: Session, standings: Sequence[Standing]) -> None:
@@ -136,6 +138,7 @@ class SessionRows(Table):
             opened,
             *(self.put({**_pointer(session, party), **ttl}, ABSENT) for party in session.parties),
             *(self._count(party) for party in session.parties),
+            *self._past(session.sid, session.parties),
         ]
         if not self.commit(writes):
             raise ConsentChangedError
@@ -155,20 +158,32 @@ class SessionRows(Table):
         return True
 
     def renew(
-        self, session: Session, closes_at: datetime, standings: Sequence[Standing], record: DecisionRecord
+        self,
+        session: Session,
+        closes_at: datetime,
+        places: Mapping[str, Location],
+        standings: Sequence[Standing],
+        record: DecisionRecord,
     ) -> None:
-        """Let a session last longer, with the decision that permits it, if the consents stand as in `standings`."""
+        """Let a session last longer, with the decision that permits it, if the consents stand as in `standings`.
+
+        `places` are those of the decision, which also tells what is permitted from now on.
+        """
         end = {":end": {"S": moments.to_text(closes_at)}, ":expiry": self.ttl("session-map", closes_at)["expires_at"]}
         lengthen = "SET closes_at = :end, expires_at = :expiry"
         renewed = {
             "Update": {
                 "TableName": self.name,
                 "Key": session_key(session.sid),
-                "UpdateExpression": lengthen,
-                "ConditionExpression": "#status = :open AND closes_at = :before AND attribute_not_exists(revocation)",
+                "UpdateExpression": f"{lengthen}, places = :places, scopes = :scopes",
+                "ConditionExpression": "#status = :open AND closes_at = :before AND attribute_not_exists(revocation)"
+                " AND (places = :were OR attribute_not_exists(places))",
                 "ExpressionAttributeNames": {"#status": "status"},
                 "ExpressionAttributeValues": {
                     **end,
+                    ":places": {"S": _places_json(places)},
+                    ":were": {"S": _places_json(session.places)},
+                    ":scopes": {"S": canonical_json(record.verdict.scopes)},
                     ":open": {"S": Status.OPEN},
                     ":before": {"S": moments.to_text(session.closes_at)},
                 },
@@ -187,14 +202,25 @@ class SessionRows(Table):
             for party in session.parties
         ]
         writes = [
-            *self._checks(session.parties, (Scope.MANAGE,), standings),
+            *self._checks(session.parties, _scopes(record), standings),
             renewed,
             *pointers,
             *(self._count(party) for party in session.parties),
             self.put(self._decision_item(record), ABSENT),
+            *self._past(session.sid, session.parties),
+            *self._past(session.intent, session.parties),
         ]
         if not self.commit(writes):
             raise ConsentChangedError
+
+    def _past(self, name: str, parties: Iterable[str]) -> list[Item]:
+        """Return the writes by which a session or an intent is found by its people as long as anything of it is kept.
+
+        The row that finds a live session leaves when no call can go on in it, and the session's own long before the
+        log of its interactions. Each of these writes renews the time; the last one is made when the session closes.
+        """
+        together, ttl = {"parties": {"S": canonical_json(list(parties))}}, self.ttl("interaction-log")
+        return [self.put({**party_key(party, f"PAST#{name}"), **together, **ttl}, {}) for party in parties]
 
     def _checks(self, parties: Sequence[str], scopes: Iterable[Scope], standings: Iterable[Standing]) -> list[Item]:
         """Return the checks that the consents for `scopes` still stand as they were read."""
@@ -208,7 +234,7 @@ class SessionRows(Table):
             standing = read.get((key["pk"]["S"], key["sk"]["S"]))
             condition = (
                 {
-                    "ConditionExpression": "attribute_not_exists(pk) OR expires_at <= :now",
+                    "ConditionExpression": f"attribute_not_exists(pk) OR {OVER}",
                     "ExpressionAttributeValues": {":now": number(epoch(self.clock.now()))},
                 }
                 if standing is None
@@ -231,7 +257,12 @@ class SessionRows(Table):
 
     def log_decision(self, record: DecisionRecord) -> None:
         """Write a decision that nothing else is written with."""
-        self.call("put_item", Item=self._decision_item(record))
+        writes = [self.put(self._decision_item(record), {}), *self._past(record.intent, record.verdict.parties)]
+        for attempt in range(ATTEMPTS):
+            if self.commit(writes):
+                return
+            self.wait(attempt)
+        raise LedgerError("too many writers at once for one decision")
 
     def _decision_item(self, record: DecisionRecord) -> Item:
         parsed = parse_decision_id(record.id)
@@ -246,16 +277,20 @@ class SessionRows(Table):
     def decisions(self, intent_id: str) -> list[dict[str, Any]]:
         """Return the decisions about one session, oldest first, as `DecisionRecord.document` has them."""
         items = self.query(beginning(session_key(intent_id), "DECISION#"), ConsistentRead=True)
-        return [json.loads(item["decision"]["S"]) for item in items if not self.expired(item)]
+        return [json.loads(item["decision"]["S"]) for item in items if not self.gone(item)]
 
     def decision(self, intent_id: str, rest: str) -> dict[str, Any] | None:
         """Return one decision by the parts of its id, or None if there is none."""
         item = self.get_one(session_key(intent_id, f"DECISION#{rest}"))
-        document: dict[str, Any] | None = json.loads(item["decision"]["S"]) if item and not self.expired(item) else None
+        document: dict[str, Any] | None = json.loads(item["decision"]["S"]) if item and not self.gone(item) else None
         return document
 
-    def close_session(self, session: Session, reason: str) -> None:
-        """Mark a session as closed. Closing twice changes nothing."""
+    def close_session(self, session: Session, reason: str) -> Session | None:
+        """Mark a session as closed; closing twice changes nothing.
+
+        One that was revoked since it was read is left as it is, and returned as it is now: it owes the end of its
+        calls, and closing would take it out of the index by which that is found.
+        """
         now = self.clock.now()
         # From when it could be used last: a close that comes late must not lengthen its life.
         end = self.ttl("session-map", min(now, session.closes_at))["expires_at"]
@@ -268,7 +303,8 @@ class SessionRows(Table):
                     "Key": session_key(session.sid),
                     "UpdateExpression": "SET #status = :closed, closed_at = :at, closed_reason = :reason,"
                     " expires_at = :end REMOVE open_shard",
-                    "ConditionExpression": "#status = :open",
+                    "ConditionExpression": "#status = :open"
+                    + ("" if session.revocation else " AND attribute_not_exists(revocation)"),
                     "ExpressionAttributeNames": {"#status": "status"},
                     "ExpressionAttributeValues": {
                         **closed_at,
@@ -292,12 +328,15 @@ class SessionRows(Table):
             }
             for party in session.parties
         ]
+        writes += self._past(session.sid, session.parties)
         for attempt in range(ATTEMPTS):
             if self.commit(writes):
-                return
+                return None
             item = self.get([session_key(session.sid)])[0]
             if not item or item["status"]["S"] != Status.OPEN:
-                return
+                return None
+            if session.revocation is None and "revocation" in item:
+                return _session(item)
             self.wait(attempt)
         raise LedgerError("too many writers at once for one session")
 
@@ -424,7 +463,19 @@ def _session_item(session: Session) -> Item:
         "intent": {"S": session.intent},
         "records": {"S": canonical_json(session.records)},
         "scopes": {"S": canonical_json(session.scopes)},
+        "places": {"S": _places_json(session.places)},
         **({} if session.name is None else {"name": {"S": session.name}}),
+    }
+
+
+def _places_json(places: Mapping[str, Location]) -> str:
+    return canonical_json({party: [one.code, one.source, one.confidence] for party, one in places.items()})
+
+
+def _places(text: str) -> dict[str, Location]:
+    return {
+        party: Location(code, Source(source), Confidence(confidence))
+        for party, (code, source, confidence) in json.loads(text).items()
     }
 
 
@@ -445,6 +496,8 @@ def _session(item: Item) -> Session:
         name=item["name"]["S"] if "name" in item else None,
         records=tuple(json.loads(item["records"]["S"])),
         scopes=tuple(Scope(scope) for scope in json.loads(item["scopes"]["S"])),
+        # A row from before places were kept has none: who is nowhere known is under the strictest law.
+        places=_places(item["places"]["S"]) if "places" in item else {},
         revocation=revocation
         and Revocation(revocation["record_id"], moments.from_text(revocation["at"]), revocation["reason"]),
     )

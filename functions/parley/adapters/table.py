@@ -133,8 +133,15 @@ class Table:
         return {"expires_at": number(epoch(start or self.clock.now()) + days * _DAY)}
 
     def expired(self, item: Item) -> bool:
-        """Tell whether a row has outlived its time, which DynamoDB may not have noticed yet."""
-        return int(item["expires_at"]["N"]) <= epoch(self.clock.now())
+        """Tell whether a row has outlived its time, which DynamoDB may not have noticed yet.
+
+        One that a legal hold keeps is expired all the same: it stays, and nothing is permitted by it any more.
+        """
+        return ends_at(item) <= epoch(self.clock.now())
+
+    def gone(self, item: Item) -> bool:
+        """Tell whether a row has outlived its time and no legal hold keeps it: it is not shown any more."""
+        return "expires_at" in item and self.expired(item)
 
     def wait(self, attempt: int) -> None:
         """Wait a random while, longer each time (full jitter), two seconds in all at most."""
@@ -181,6 +188,15 @@ def number(value: int) -> Item:
 def epoch(moment: datetime) -> int:
     """Return a moment in whole epoch seconds, as a time to live has it."""
     return int(moment.timestamp())
+
+
+def ends_at(item: Item) -> int:
+    """Return when the time of a row is over, in epoch seconds; a legal hold remembers it as `held_expires_at`."""
+    return int((item.get("expires_at") or item["held_expires_at"])["N"])
+
+
+OVER = "expires_at <= :now OR (attribute_not_exists(expires_at) AND held_expires_at <= :now)"
+"""The condition that the time of a row is over, whether or not a legal hold keeps it. `:now` is in epoch seconds."""
 
 
 def party_key(party: str, sort: str) -> Item:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlencode, urlsplit
-
-import urllib3
-from urllib3.util import Retry, Timeout, make_headers
 
 from parley.adapters.secrets import TwilioCredentials
+from parley.adapters.twilio_api import API, BACKOFF, MONITOR, PROXY, TwilioApi
 from parley.core import moments
 from parley.ports import Alert, CarrierError, FoundSession, Message, OpenedParticipant, OpenedSession, Seat
-
-PROXY = "proxy.twilio.com"
-API = "api.twilio.com"
-MONITOR = "monitor.twilio.com"
-
-TIMEOUT = Timeout(connect=2.0, read=5.0)
-URGENT_TIMEOUT = Timeout(connect=1.0, read=2.0)
-"""Seconds, for work that stands between a webhook and its answer."""
 
 ALREADY_CLOSED = frozenset({80607})
 CALL_IS_OVER = frozenset({21220})
@@ -37,19 +26,10 @@ OPEN = frozenset({"open", "in-progress"})
 PAGE_SIZE = 1000
 SESSIONS_PAGE_SIZE = 100
 """The largest pages of the debugger and of Proxy."""
-CONNECTIONS = 8
-"""Kept open to each host: what asks several things at once does so over as many."""
-
-_BACKOFF = 0.1
-_FAULTS = (429, 500, 502, 503, 504)
 
 
-class TwilioCarrier:
-    """Implements `parley.ports.Carrier`.
-
-    `credentials` is asked before each request, with True after Twilio refused the last ones. `endpoint` replaces
-    Twilio's own hosts, for the one-machine cloud. `backoff` is urllib3's factor, in seconds.
-    """
+class TwilioCarrier(TwilioApi):
+    """Implements `parley.ports.Carrier`. `service_sid` is the stack's Proxy service; the rest is as in `TwilioApi`."""
 
     def __init__(
         self,
@@ -57,27 +37,10 @@ class TwilioCarrier:
         account_sid: str,
         service_sid: str,
         endpoint: str | None = None,
-        backoff: float = _BACKOFF,
+        backoff: float = BACKOFF,
     ) -> None:
-        self._credentials = credentials
-        self._account_sid = account_sid
+        super().__init__(credentials, account_sid, endpoint, backoff)
         self._service = f"/v1/Services/{service_sid}"
-        self._endpoint = endpoint
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False, maxsize=CONNECTIONS)
-        # Safe to repeat: reads, and closing what may be closed already.
-        self._repeatable = Retry(
-            total=3,
-            status_forcelist=_FAULTS,
-            allowed_methods=None,
-            backoff_factor=backoff,
-            backoff_jitter=backoff,
-            redirect=False,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
-        # Not safe to repeat once Twilio may have begun: only what was never sent or never processed (429).
-        self._once = self._repeatable.new(read=0, other=0, status_forcelist=(429,))
-        self._never = Retry(total=0, redirect=False, raise_on_status=False)
 
     def open_session(
         self, identifiers: Sequence[str], *, unique_name: str, ttl: int, closes_at: datetime, mode: str
@@ -96,7 +59,7 @@ class TwilioCarrier:
             ("UniqueName", unique_name),
             *(("Participants", json.dumps({"Identifier": identifier})) for identifier in identifiers),
         ]
-        sid = str(self._request("open-session", "POST", PROXY, f"{self._service}/Sessions", fields)["sid"])
+        sid = str(self.request("open-session", "POST", PROXY, f"{self._service}/Sessions", fields)["sid"])
         try:
             return OpenedSession(sid, self.participants(sid, identifiers))
         except BaseException:
@@ -106,7 +69,7 @@ class TwilioCarrier:
     def participants(self, sid: str, identifiers: Sequence[str]) -> tuple[OpenedParticipant, ...]:
         """Return the participants of a session, in the order of `identifiers`."""
         path = f"{self._service}/Sessions/{sid}/Participants"
-        answer = self._request("list-participants", "GET", PROXY, path, retries=self._repeatable)
+        answer = self.request("list-participants", "GET", PROXY, path, retries=self.repeatable)
         try:
             made = {
                 one["identifier"]: OpenedParticipant(one["sid"], one["proxy_identifier"])
@@ -122,7 +85,7 @@ class TwilioCarrier:
         fields = [("Ttl", str(ttl)), ("DateExpiry", _seconds(closes_at))]
         path = f"{self._service}/Sessions/{sid}"
         try:
-            self._request("renew-session", "POST", PROXY, path, fields, retries=self._repeatable)
+            self.request("renew-session", "POST", PROXY, path, fields, retries=self.repeatable)
         except CarrierError as error:
             if error.status == 404 or error.code in ALREADY_CLOSED:
                 return False
@@ -142,13 +105,13 @@ class TwilioCarrier:
     def close_session(self, sid: str, *, urgent: bool = False) -> None:
         """Close a session. One that is closed or gone is no error. `urgent`: one short attempt."""
         try:
-            self._request(
+            self.request(
                 "close-session",
                 "POST",
                 PROXY,
                 f"{self._service}/Sessions/{sid}",
                 [("Status", "closed")],
-                **self._patience(urgent),
+                **self.patience(urgent),
             )
         except CarrierError as error:
             if error.status != 404 and error.code not in ALREADY_CLOSED:
@@ -163,7 +126,7 @@ class TwilioCarrier:
         query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
         path = f"{self._service}/Sessions/{sid}/Interactions"
         limit = SESSIONS_PAGE_SIZE if urgent else INTERACTIONS_LIMIT
-        pages = self._pages("list-interactions", PROXY, path, query, "interactions", urgent=urgent)
+        pages = self.pages("list-interactions", PROXY, path, query, "interactions", urgent=urgent)
         live: list[str] = []
         try:
             for position, raw in enumerate(pages, 1):
@@ -181,9 +144,9 @@ class TwilioCarrier:
 
     def end_call(self, sid: str, *, urgent: bool = False) -> None:
         """End a call with both its legs. One that is over or gone is no error."""
-        path = f"/2010-04-01/Accounts/{self._account_sid}/Calls/{sid}.json"
+        path = f"{self.root}/Calls/{sid}.json"
         try:
-            self._request("end-call", "POST", API, path, [("Status", "completed")], **self._patience(urgent))
+            self.request("end-call", "POST", API, path, [("Status", "completed")], **self.patience(urgent))
         except CarrierError as error:
             if error.status != 404 and error.code not in CALL_IS_OVER:
                 raise
@@ -191,7 +154,7 @@ class TwilioCarrier:
     def seats(self, sid: str, *, urgent: bool = False) -> list[Seat]:
         """Return the places in a session, open or closed: Twilio keeps them until somebody deletes the session."""
         path = f"{self._service}/Sessions/{sid}/Participants"
-        answer = self._request("list-participants", "GET", PROXY, path, **self._patience(urgent))
+        answer = self.request("list-participants", "GET", PROXY, path, **self.patience(urgent))
         try:
             return [Seat(one["sid"], one["identifier"], one["proxy_identifier"]) for one in answer["participants"]]
         except (KeyError, TypeError):
@@ -205,10 +168,10 @@ class TwilioCarrier:
         """
         origin = "MessagingServiceSid" if sender.startswith(MESSAGING_SERVICE) else "From"
         fields = [(origin, sender), ("To", to), ("Body", body)]
-        path = f"/2010-04-01/Accounts/{self._account_sid}/Messages.json"
-        patience = self._patience(True) if urgent else {}
+        path = f"{self.root}/Messages.json"
+        patience = self.patience(True) if urgent else {}
         try:
-            sent: str = self._request("send-message", "POST", API, path, fields, **patience)["sid"]
+            sent: str = self.request("send-message", "POST", API, path, fields, **patience)["sid"]
         except KeyError:
             raise CarrierError("send-message") from None
         return sent
@@ -223,7 +186,7 @@ class TwilioCarrier:
         found: list[FoundSession] = []
         newer: datetime | None = None
         query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
-        pages = self._pages("list-sessions", PROXY, f"{self._service}/Sessions", query, "sessions")
+        pages = self.pages("list-sessions", PROXY, f"{self._service}/Sessions", query, "sessions")
         for position, raw in enumerate(pages):
             if position == limit:
                 return found, False
@@ -242,9 +205,9 @@ class TwilioCarrier:
 
     def message(self, sid: str) -> Message | None:
         """Return a message, or None if it was deleted."""
-        path = f"/2010-04-01/Accounts/{self._account_sid}/Messages/{sid}.json"
+        path = f"{self.root}/Messages/{sid}.json"
         try:
-            raw = self._request("fetch-message", "GET", API, path, retries=self._repeatable)
+            raw = self.request("fetch-message", "GET", API, path, retries=self.repeatable)
         except CarrierError as error:
             if error.status == 404:
                 return None
@@ -254,7 +217,7 @@ class TwilioCarrier:
     def pool(self) -> frozenset[str]:
         """Return the masked numbers, in E.164 form."""
         query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
-        numbers = self._pages("list-pool", PROXY, f"{self._service}/PhoneNumbers", query, "phone_numbers")
+        numbers = self.pages("list-pool", PROXY, f"{self._service}/PhoneNumbers", query, "phone_numbers")
         return frozenset(str(number.get("phone_number") or "") for number in numbers) - {""}
 
     def messages(self, since: datetime, until: datetime | None, limit: int) -> tuple[list[Message], bool]:
@@ -265,9 +228,9 @@ class TwilioCarrier:
         query = {"PageSize": str(PAGE_SIZE), "DateSent>": _seconds(since)}
         if until is not None:
             query["DateSent<"] = _seconds(until)
-        path = f"/2010-04-01/Accounts/{self._account_sid}/Messages.json"
+        path = f"{self.root}/Messages.json"
         found: list[Message] = []
-        for position, raw in enumerate(self._pages("list-messages", API, path, query, "messages")):
+        for position, raw in enumerate(self.pages("list-messages", API, path, query, "messages")):
             if position == limit:
                 return sorted(found, key=_by_sending), False
             found.append(_message(raw))
@@ -279,94 +242,13 @@ class TwilioCarrier:
         if until is not None:
             query["EndDate"] = _seconds(until)
         found: list[Alert] = []
-        for position, raw in enumerate(self._pages("list-alerts", MONITOR, "/v1/Alerts", query, "alerts")):
+        for position, raw in enumerate(self.pages("list-alerts", MONITOR, "/v1/Alerts", query, "alerts")):
             if position == limit:
                 return sorted(found, key=_by_time), False
             alert = _alert(raw)
             if alert is not None and alert.code == code:
                 found.append(alert)
         return sorted(found, key=_by_time), True
-
-    def read(self, operation: str, host: str, path: str) -> dict[str, Any]:
-        """Return one resource as Twilio answers it. Raises CarrierError."""
-        return self._request(operation, "GET", host, path, retries=self._repeatable)
-
-    def entries(
-        self, operation: str, host: str, path: str, query: Mapping[str, str], key: str
-    ) -> Iterator[Mapping[str, Any]]:
-        """Yield the entries of a list as Twilio answers them, page by page. Raises CarrierError."""
-        return self._pages(operation, host, path, query, key)
-
-    def _patience(self, urgent: bool) -> dict[str, Any]:
-        """Return how long a safe request may take and how often it is repeated."""
-        if urgent:
-            return {"retries": self._never, "timeout": URGENT_TIMEOUT}
-        return {"retries": self._repeatable, "timeout": TIMEOUT}
-
-    def _pages(
-        self,
-        operation: str,
-        host: str,
-        path: str,
-        query: Mapping[str, str],
-        key: str,
-        *,
-        urgent: bool = False,
-    ) -> Iterator[Mapping[str, Any]]:
-        """Yield the entries of a list, page by page."""
-        text = urlencode(query)
-        while True:
-            page = self._request(operation, "GET", host, f"{path}?{text}", **self._patience(urgent))
-            yield from page.get(key, [])
-            following = (page.get("meta") or {}).get("next_page_url") or page.get("next_page_uri")
-            if not following:
-                return
-            # Only the query is taken: a page must not be able to send the credentials to another host.
-            text = urlsplit(following).query
-
-    def _request(
-        self,
-        operation: str,
-        method: str,
-        host: str,
-        path: str,
-        fields: Sequence[tuple[str, str]] = (),
-        *,
-        retries: Retry | None = None,
-        timeout: Timeout = TIMEOUT,
-    ) -> dict[str, Any]:
-        """Send a request and return the JSON object of its answer. Raises CarrierError."""
-        url = f"{self._endpoint or 'https:/'}/{host}{path}"
-        status, raw = 0, {}
-        for renewed in (False, True):
-            credentials = self._credentials(renewed)
-            headers = make_headers(basic_auth=f"{credentials.api_key}:{credentials.api_secret}")
-            body = None
-            if fields:
-                headers["Content-Type"] = "application/x-www-form-urlencoded"
-                body = urlencode(fields)
-            try:
-                answer = self._pool.request(
-                    method, url, body=body, headers=headers, retries=retries or self._once, timeout=timeout
-                )
-            except urllib3.exceptions.HTTPError:
-                # Not chained: the error quotes the URL and with it the account.
-                raise CarrierError(operation) from None
-            status, raw = answer.status, _json_object(answer.data)
-            if status != 401:
-                break
-        if not 200 <= status < 300:
-            code = raw.get("code")
-            raise CarrierError(operation, status, code if isinstance(code, int) else 0)
-        return raw
-
-
-def _json_object(data: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(data) if data else {}
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _seconds(moment: datetime) -> str:

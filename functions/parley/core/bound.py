@@ -11,7 +11,8 @@ Most terms follow from what is declared. The others are what no service promises
   reference still says two days).
 - CloudWatch Logs typically takes up to 72 hours to delete an expired event. AWS: in rare situations longer.
 - S3 delivers server access logs on a best-effort basis. AWS: most lines within a few hours.
-- Twilio may need 14 days until a call or message can be deleted; Parley must ask for the deletion, and ask again.
+- Twilio may need 14 days until a call or message can be deleted; the sweeper asks for the deletion, and asks again. It
+  runs every hour; that its queue is never longer than a day is what the metric SweepBacklogHours watches.
 A bound holds as far as its assumptions do. It says nothing about copies that somebody makes outside the kit (a restored
 table, a download, an export, a longer lock on one object), about requests that name a key after its record has gone
 (such a line, or such a delete marker, is counted from that request), or about Twilio's own alerts and billing records,
@@ -72,6 +73,10 @@ LOG_DELIVERY_DAYS = 1
 LATE_CLOSE_DAYS = 1
 """How late the reconciler, which runs every minute, may close a session whose time is over."""
 
+SWEEP_DAYS = 1
+"""How late the sweeper, which runs every hour, may ask for a deletion: its queue may be long, and what was held is
+judged again twice a day."""
+
 DELETION_RETRY_DAYS = 14
 """How long Twilio may refuse to delete a call or message that it has not finalised (error 20009)."""
 
@@ -113,6 +118,7 @@ class Assumptions:
     late_close_days: int = LATE_CLOSE_DAYS
     deletion_retry_days: int = DELETION_RETRY_DAYS
     copy_days: int = COPY_WITHIN.days
+    sweep_days: int = SWEEP_DAYS
 
 
 DEFAULT = Assumptions()
@@ -364,20 +370,22 @@ def _queue_path(schedule: Schedule, record_class: RecordClass) -> Path:
 
 
 def _twilio_paths(schedule: Schedule, record_class: RecordClass, assumptions: Assumptions) -> Iterable[Path]:
-    """Yield the copies at Twilio, if their deletion is asked for when `twilioCopyDays` are over, until it is granted.
+    """Yield the copies at Twilio: the sweeper asks for a deletion when `twilioCopyDays` are over, until it is granted.
 
     Twilio publishes what is left after a deletion of recordings, messages and Proxy's resources; for transcripts it
     publishes nothing, and they are taken to be left as long as a recording's metadata.
     """
+    swept = Term("deletion is asked for late (assumed)", assumptions.sweep_days, "parley.core.sweeping")
     refused = Term("Twilio refuses deletion (20009)", assumptions.deletion_retry_days, TWILIO_RETRY)
     asked = (
         *_open_terms(record_class, assumptions),
         Term("Twilio's copy is kept", schedule.days_in(record_class, Store.TWILIO), f"{DECLARED} twilioCopyDays"),
+        swept,
         refused,
     )
 
     def copy(name: str, *rest: Term, content: bool = True) -> Path:
-        return Path(name, (*asked, *rest), content, after_release=(refused, *rest))
+        return Path(name, (*asked, *rest), content, after_release=(swept, refused, *rest))
 
     metadata = Term("Twilio shows metadata", TWILIO_METADATA_DAYS, TWILIO_RECORDING)
     purge = Term("Twilio purges the deleted", TWILIO_PURGE_DAYS, _TWILIO_OPENAPI)

@@ -3,7 +3,8 @@
 The ledger holds each record in a row, the evidence bucket a copy of it that nobody can replace unnoticed. A row that
 was changed breaks its chain; a chain that was made anew, hash by hash, still differs from the copies; rows that were
 taken away, the newest or all of them, leave copies without a row. So a person's records stand as they were written if
-the chain verifies and every copy says the same (47 CFR 64.1200 and GDPR art. 7(1) leave the proof to the controller).
+the chain verifies and every copy says the same (47 CFR 64.1200 and GDPR art. 7(1) leave the proof to the controller),
+or they were erased, as a signed proof says.
 
 Rows leave by themselves at the end of their retention, the oldest first; a copy names the moment at which its row
 does, so that a row that left early is told from one whose time was over.
@@ -25,6 +26,7 @@ from parley.core.consent import (
     sha256_hex,
     verify_chain,
 )
+from parley.core.suppression import Suppression
 
 GRACE = timedelta(hours=1)
 """How old a record may be without a copy: the stream takes seconds, and an hour of retries is no fault yet."""
@@ -72,11 +74,12 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One person's rows, oldest first, as they were at one moment."""
+    """One person's rows, oldest first, as they were at one moment. `erased` is what stays of an erasure."""
 
     party: str
     rows: tuple[Row, ...] = ()
     end: End | None = None
+    erased: Suppression | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,10 +228,9 @@ def sealed(head: Head, event: ConsentEvent, recorded_at: datetime) -> tuple[Cons
         event = dataclasses.replace(event, withdrawal={**times, **event.withdrawal})
     identity = "\n".join((event.party, event.source_event_id, event.scope, event.counterpart or ""))
     record_id = f"cr_{sha256_hex(identity)[:32]}"
-    document = _document(event, record_id, head.seq + 1, recorded_at, head.record_hash)
     # Keys are sorted, so the record's own hash, which is not hashed, stands between two texts.
-    before = canonical_json({name: value for name, value in document.items() if name < "record_hash"})[:-1]
-    after = canonical_json({name: value for name, value in document.items() if name > "record_hash"})[1:]
+    before = canonical_json(_before_hash(event, record_id, head.record_hash))[:-1]
+    after = canonical_json(_after_hash(event, record_id, head.seq + 1, recorded_at))[1:]
     record = ConsentRecord(
         event=event,
         record_id=record_id,
@@ -365,34 +364,45 @@ def _record(raw: Mapping[str, Any]) -> ConsentRecord:
 
 
 def _document(event: ConsentEvent, record_id: str, seq: int, recorded_at: datetime, prev_hash: str) -> dict[str, Any]:
+    return _before_hash(event, record_id, prev_hash) | _after_hash(event, record_id, seq, recorded_at)
+
+
+def _before_hash(event: ConsentEvent, record_id: str, prev_hash: str) -> dict[str, Any]:
+    """Return the members of a record whose names come before `record_hash`, sorted."""
     return {
-        "schema_version": SCHEMA_VERSION,
-        "record_id": record_id,
-        "receipt_id": _receipt_id(record_id),
-        "seq": seq,
-        "prev_hash": prev_hash,
-        "subject": {"key": event.party, "identity": event.identity, "number_tenure": event.number_tenure},
+        "actor": event.actor,
+        "controller": event.controller,
         "counterpart": None if event.counterpart is None else {"key": event.counterpart},
-        "scope": event.scope,
-        "state": event.state,
+        "effective_at": moments.to_text(event.effective_at),
+        "evidence": event.evidence,
+        "jurisdiction": event.jurisdiction,
         "kind": event.kind,
+        "legal_basis": event.legal_basis,
         "method": event.method,
         "notice": event.notice,
-        "evidence": event.evidence,
-        "requested_at": _optional_text(event.requested_at),
-        "effective_at": moments.to_text(event.effective_at),
-        "recorded_at": moments.to_text(recorded_at),
-        "valid_until": _optional_text(event.valid_until),
-        "controller": event.controller,
+        "prev_hash": prev_hash,
         "processors": list(event.processors),
         "purposes": list(event.purposes),
-        "storage_region": event.storage_region,
+        "receipt_id": _receipt_id(record_id),
+    }
+
+
+def _after_hash(event: ConsentEvent, record_id: str, seq: int, recorded_at: datetime) -> dict[str, Any]:
+    """Return the members of a record whose names come after `record_hash`, sorted."""
+    return {
+        "record_id": record_id,
+        "recorded_at": moments.to_text(recorded_at),
+        "requested_at": _optional_text(event.requested_at),
         "retention_class": RETENTION_CLASS,
-        "jurisdiction": event.jurisdiction,
-        "withdrawal": event.withdrawal,
-        "legal_basis": event.legal_basis,
-        "actor": event.actor,
+        "schema_version": SCHEMA_VERSION,
+        "scope": event.scope,
+        "seq": seq,
         "source_event_id": event.source_event_id,
+        "state": event.state,
+        "storage_region": event.storage_region,
+        "subject": {"identity": event.identity, "key": event.party, "number_tenure": event.number_tenure},
+        "valid_until": _optional_text(event.valid_until),
+        "withdrawal": event.withdrawal,
     }
 
 

@@ -229,6 +229,12 @@ def known(notice_id: str, version: object, language: object = None) -> bool:
     return language is None or any(language in wordings for wordings in versions[version].texts.values())
 
 
+@functools.cache
+def asking_for(scope: Scope) -> tuple[str, ...]:
+    """Return the ids of our notices that ask for a scope, sorted. A consent to a text that asks for another is none."""
+    return tuple(template.id for template in templates().values() if template.asks and scope in template.scopes)
+
+
 def is_stale(standing: Standing) -> bool:
     """Tell whether a consent that is given rests on a version of a notice of ours after which the purpose was widened.
 

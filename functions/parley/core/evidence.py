@@ -165,9 +165,10 @@ def faults(method: Method, kind: Kind, evidence: Mapping[str, Any], *, now: date
         check = form.optional.get(name, _own)
         if reason := check(value):
             found.append((name, reason))
+    wrong = {name for name, _ in found}
     for name, value in evidence.items():
-        known = form.required.get(name) or form.optional.get(name)
-        if known is _moment and _moment(value) is None and moments.from_text(value) > now + skew:
+        is_moment = (form.required.get(name) or form.optional.get(name)) is _moment
+        if is_moment and name not in wrong and moments.from_text(value) > now + skew:
             found.append((name, "is in the future"))
     return found
 

@@ -55,6 +55,7 @@ PLACES_LIMIT = 8
 """Places of one person: where they live and where they are, with the regions of each, are fewer."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CODE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TEXT = json.JSONEncoder(ensure_ascii=False)  # made once: an import reads a hundred thousand bodies
 _PLACE = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 Parse = Callable[[object], str]
@@ -116,6 +117,18 @@ class LinkRequest:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class ErasureRequest:
+    """An erasure that a caller wants of a person, by a plain identifier (never log or keep) or a party key.
+
+    `reason` is a code. `dry_run` asks what would go.
+    """
+
+    party: str
+    dry_run: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class SessionRequest:
     """A session that a caller wants. `identifiers` are plain identifiers: never log or keep. `ttl` is in seconds.
 
@@ -128,6 +141,14 @@ class SessionRequest:
     ttl: int
     mode: Mode
     scopes: tuple[Scope, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalRequest:
+    """How long from now a session shall last, in seconds, and where those are said to be who moved, by party key."""
+
+    ttl: int
+    places: Mapping[str, Location]
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -201,6 +222,8 @@ def consent_request(
         reader.error("counterpart", "is the party itself")
     if state in {State.REQUESTED, State.GIVEN} and str(request.method) not in methods(request.scope):
         reader.error("method", "is not one that this stack accepts for this scope (parley:consent.methods)")
+    if state in {State.REQUESTED, State.GIVEN}:
+        reader.asked(request)
     if state is State.GIVEN and request.evidence:
         reader.proof(request, now)
     reader.finish()
@@ -244,6 +267,26 @@ def link_request(raw: Mapping[str, Any], *, parse: Parse = parse_e164) -> LinkRe
     return request
 
 
+def erasure_request(raw: Mapping[str, Any], *, parse: Parse = parse_e164) -> ErasureRequest:
+    """Read the body of `POST /v1/erasures`. `parse` reads a phone number.
+
+    Raises InvalidBodyError with every error found.
+    """
+    reader = _Reader(raw, parse)
+    reader.only("party", "dry_run", "reason")
+    party, reason = raw.get("party"), raw.get("reason", "")
+    if reason != "" and not (isinstance(reason, str) and _CODE.fullmatch(reason)):
+        # Words could name somebody, and the proof is kept for years.
+        reader.error("reason", "is not a code of at most 64 small letters, digits and hyphens, such as art-17")
+    request = ErasureRequest(
+        party=str(party) if is_party_key(party) else reader.identifier("party", party),
+        dry_run=reader.flag("dry_run"),
+        reason=str(reason),
+    )
+    reader.finish()
+    return request
+
+
 def session_request(
     raw: Mapping[str, Any], *, ttl_limit: int, mode: str, modes: Collection[Mode], parse: Parse = parse_e164
 ) -> SessionRequest:
@@ -272,17 +315,18 @@ def session_request(
     return request
 
 
-def renewal_request(raw: Mapping[str, Any], *, ttl_limit: int) -> int:
-    """Read the body of `POST /v1/sessions/{id}/renewals`: how many seconds from now the session shall last.
+def renewal_request(raw: Mapping[str, Any], *, ttl_limit: int, parties: Collection[str]) -> RenewalRequest:
+    """Read the body of `POST /v1/sessions/{id}/renewals`.
 
-    `ttl_limit` (seconds) is the stack's longest session, and what a body without `ttl` gets.
+    `ttl_limit` (seconds) is the stack's longest session, and what a body without `ttl` gets. `parties` are the party
+    keys of the session.
     Raises InvalidBodyError with every error found.
     """
     reader = _Reader(raw)
-    reader.only("ttl")
-    ttl = reader.ttl(ttl_limit)
+    reader.only("ttl", "participants")
+    request = RenewalRequest(reader.ttl(ttl_limit), reader.moved(parties))
     reader.finish()
-    return ttl
+    return request
 
 
 def idempotency_key(header: str | None) -> str | None:
@@ -363,13 +407,16 @@ class _Reader:
         among: Collection[_Choice] | None = None,
         default: _Choice | None = None,
     ) -> _Choice:
-        choices = [choice for choice in kind if among is None or choice in among]
         value = self.raw.get(name)
         if value is None and default is not None:
             return default
-        if isinstance(value, str) and value in choices:
-            return kind(value)
-        self.error(name, f"is not one of {', '.join(choices)}")
+        try:
+            chosen = kind(value) if isinstance(value, str) else None
+        except ValueError:
+            chosen = None
+        if chosen is not None and (among is None or chosen in among):
+            return chosen
+        self.error(name, f"is not one of {', '.join(choice for choice in kind if among is None or choice in among)}")
         return default or next(iter(kind))
 
     def one_of(self, path: str, value: object, choices: Collection[str]) -> str:
@@ -501,10 +548,22 @@ class _Reader:
                 ours = ", ".join(disclosure.templates())
                 reason = f"is none of {ours}, and a text of your own is named {disclosure.APP}NAME"
                 self.error("notice.id", reason)
+        elif disclosure.known(id, version, language):
+            return
         elif not disclosure.known(id, version):
             self.error("notice.version", "is no version of this notice (docs/notices.md)")
-        elif not disclosure.known(id, version, language):
+        else:
             self.error("notice.language", "is none that this version of the notice is in (docs/notices.md)")
+
+    def asked(self, request: ConsentRequest) -> None:
+        """Check that a text of ours asks for this scope. One of the application's own names its own clauses."""
+        named, asking = (request.notice or {}).get("id"), disclosure.asking_for(request.scope)
+        ours = isinstance(named, str) and named in disclosure.templates()
+        # Of a scope that is none there is nothing more to say.
+        if ours and named not in asking and self.raw.get("scope") == request.scope:
+            does = f"{' or '.join(asking) or 'none of ours'} does"
+            reason = f"does not ask for {request.scope} ({does}); a text of your own is named {disclosure.APP}NAME"
+            self.error("notice.id", reason)
 
     def evidence(self, *, required: bool) -> Mapping[str, Any]:
         document = self.document("evidence")
@@ -540,6 +599,27 @@ class _Reader:
         if len(identifiers) == PARTICIPANTS and all(identifiers) and len(set(identifiers)) == 1:
             self.error("participants", "are the same person twice")
         return tuple(identifiers), tuple(locations)
+
+    def moved(self, parties: Collection[str]) -> dict[str, Location]:
+        """Read where people of a session are said to be now, by their party keys."""
+        value = self.raw.get("participants")
+        if value is None:
+            return {}
+        if not isinstance(value, list):
+            self.error("participants", "is not a list")
+            return {}
+        places: dict[str, Location] = {}
+        for index, item in enumerate(value):
+            path = f"participants[{index}]"
+            if not isinstance(item, dict) or set(item) != {"party", "location"} or item["location"] is None:
+                self.error(path, 'is not of the form {"party": "…", "location": {"code": "US-CA", "source": "gps"}}')
+            elif not isinstance(item["party"], str) or item["party"] not in parties:
+                self.error(f"{path}.party", "is no party key of this session; its opening and GET tell them")
+            elif item["party"] in places:
+                self.error(f"{path}.party", "is there twice")
+            elif location := self.location(f"{path}.location", item["location"]):
+                places[item["party"]] = location
+        return places
 
     def location(self, path: str, value: object) -> Location | None:
         """Read where somebody is said to be. A code that the table does not know is the strictest law, no error."""

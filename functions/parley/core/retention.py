@@ -448,7 +448,7 @@ def parse_schedule(
             retentions[record_class] = retention
             problems += _check_bounds(retention, sectors)
             problems += _check_payment_details(retention, sectors)
-    problems += _check_evidence_outlives_content(retentions)
+    problems += _check_content_is_outlived(retentions)
     if problems:
         raise ScheduleError(problems)
     return Schedule(retentions, channels, sectors)
@@ -732,24 +732,29 @@ def _check_payment_details(retention: Retention, sectors: Iterable[str]) -> list
     ]
 
 
-def _check_evidence_outlives_content(retentions: Mapping[RecordClass, Retention]) -> list[Problem]:
-    """Check that the proof of a consent is not gone before what was captured under it (GDPR art. 7(1))."""
-    evidence = retentions.get(RecordClass.CONSENT_EVIDENCE)
-    if evidence is None:
-        return []
-    longer = [
-        retention
-        for retention in retentions.values()
-        if retention.record_class in CONTENT and retention.keep_days > evidence.keep_days
-    ]
-    if not longer:
-        return []
-    longest = max(longer, key=lambda retention: retention.keep_days)
-    return [
-        Problem(
-            f"{ROOT}.{evidence.record_class}.keepDays",
-            f"is {evidence.keep_days}, so the proof of consent is gone before {longest.record_class}"
-            f" ({longest.keep_days} days) that were made under it",
-            f"set at least {longest.keep_days}",
+def _check_content_is_outlived(retentions: Mapping[RecordClass, Retention]) -> list[Problem]:
+    """Check that what tells about content is not gone before it: the proof of consent, and what finds it.
+
+    Consent has to be proven as long as what was captured under it is there (GDPR art. 7(1)); an erasure and a legal
+    hold find a person's recordings by the interaction log.
+    """
+    content = [retention for retention in retentions.values() if retention.record_class in CONTENT]
+    lost = {
+        RecordClass.CONSENT_EVIDENCE: "the proof of consent is gone before {} that were made under it",
+        RecordClass.INTERACTION_LOG: "an erasure or a legal hold would not find {} of its last days",
+    }
+    problems = []
+    for record_class, what in lost.items():
+        held = retentions.get(record_class)
+        longest = max(content, key=lambda retention: retention.keep_days, default=None)
+        if held is None or longest is None or longest.keep_days <= held.keep_days:
+            continue
+        named = f"{longest.record_class} ({longest.keep_days} days)"
+        problems.append(
+            Problem(
+                f"{ROOT}.{record_class}.keepDays",
+                f"is {held.keep_days}, so {what.format(named)}",
+                f"set at least {longest.keep_days}",
+            )
         )
-    ]
+    return problems

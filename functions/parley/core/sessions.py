@@ -7,13 +7,14 @@ session's unique name at Twilio, so whatever is open there can be told apart: wr
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from parley.core.consent import NO, Kind, Scope, Standing, State, sha256_hex
 from parley.core.disclosure import is_stale
+from parley.core.jurisdiction import Location
 
 MIN_TTL = 60
 """Seconds: a shorter session would be over before the first message arrived."""
@@ -111,7 +112,8 @@ class Session:
 
     The session itself says whether it may still connect: it never outlives a consent that it rests on, and a
     `revocation` is written together with the consent record that takes one back. `records` are the ids of those that
-    it rests on, `scopes` what else was permitted when it was opened, `name` is the caller's own.
+    it rests on, `scopes` what else was permitted when it was opened or renewed last, `name` is the caller's own.
+    `places` tell where each party was said to be then, by party key, so that a renewal goes by the same law.
     """
 
     sid: str
@@ -128,6 +130,7 @@ class Session:
     records: tuple[str, ...] = ()
     scopes: tuple[Scope, ...] = ()
     revocation: Revocation | None = None
+    places: Mapping[str, Location] = field(default_factory=dict)
 
     @property
     def parties(self) -> tuple[str, ...]:

@@ -251,7 +251,7 @@ _FIXES: Final[Mapping[tuple[str, str], str]] = {
         "twilio",
         "chatInstanceSid",
     ): "take it out of the Proxy service: a chat service would keep a second copy of each text",
-    ("twilio", OLDEST): "delete it at Twilio by its SID; Twilio itself never does",
+    ("twilio", OLDEST): "run `parley sweep`; of what stays the sweeper's log says why: held, refused, not archived yet",
 }
 """What to do about a property that no deployment mends, or not alone."""
 

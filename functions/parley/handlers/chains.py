@@ -63,7 +63,7 @@ class _Part:
     def examine(self, party: str, now: datetime) -> bool:
         """Check one person and move on; return False if this part has to be given up for now."""
         try:
-            done = audit(runtime.ledger(), runtime.copies(), party, now)
+            done = audit(runtime.ledger(), runtime.copies(), party, now, runtime.proofs())
         except Exception as error:  # noqa: BLE001 - whatever somebody wrote into a row, the others must be checked
             reason = str(error) if isinstance(error, LedgerError | CopyError) else type(error).__name__
             log.emit("chain-unread", "ERROR", party=label(party), reason=reason)
@@ -94,7 +94,7 @@ def handle(_event: object, context: Any) -> dict[str, int]:
     """
     deadline = time.monotonic() + seconds_left(context)
     ledger, now = runtime.ledger(), runtime.clock().now()
-    runtime.copies()  # made here: clients must not be made by several threads at once
+    runtime.copies(), runtime.proofs()  # made here: clients must not be made by several threads at once
     cursor = ledger.load_cursor(CURSOR)
     if not cursor or (cursor["over"] and now - moments.from_text(cursor["began"]) >= PAUSE):
         cursor = _beginning(now)

@@ -100,7 +100,8 @@ def _record(request: Request) -> Answer:
         closing = close_denied(runtime.ledger(), runtime.carrier(), clock, event.party, reason=reason)
         pending = closing.pending
         if confirms and not appended.repeated:
-            sids = (*closing.closed, *closing.pending)
+            # A video room has no masked number.
+            sids = [sid for sid in (*closing.closed, *closing.pending) if sid.startswith("KC")]
             confirm_by_number(runtime.carrier(), "withdrawn", sids, party, wanted.party)
     body = {
         "record_id": written.record_id,

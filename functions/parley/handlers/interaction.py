@@ -2,15 +2,21 @@
 
 Callbacks come in any order, more than once, or never (twilio.com/docs/proxy/api/webhooks), so each status is a row of
 its own that is written once. No body and no number is kept. A stop word that reached the other person because the
-intercept could not be asked is still found here, and so is a call that began while a consent was taken back.
+intercept could not be asked is still found here, and so is a call that began while a consent was taken back. A call
+that its session lets be recorded is handed over to `recorder`, which judges by the consents of the moment; a message
+whose status is final goes to `archive`, which keeps it or not, and deletes it at Twilio.
 """
 
 from __future__ import annotations
 
-from parley import log, runtime
+from parley import log, recordings, runtime
+from parley.core.consent import Scope
 from parley.core.optout import is_stop
 from parley.core.problem import problem
+from parley.core.recording import STRANGER, first_attempt, strangers
+from parley.core.sessions import Session
 from parley.handlers.intercept import body_of, created_at, take_stop
+from parley.messages import archive_later
 from parley.ports import Interaction
 from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single, unavailable
 from parley.webhook import ForgedError, authenticate
@@ -51,7 +57,8 @@ def handle(request: Request) -> Answer:
         new=new,
     )
     _catch_stop_word(form, interaction)
-    _end_call_without_consent(interaction)
+    _look_after_call(interaction, _optional(form, "outboundParticipantSid"))
+    archive_later(interaction)
     return answer(204)
 
 
@@ -69,17 +76,35 @@ def _catch_stop_word(form: Form, interaction: Interaction) -> None:
         log.emit("stop-word-missed-by-intercept", "ERROR", session=interaction.session_sid, interaction=interaction.sid)
 
 
-def _end_call_without_consent(interaction: Interaction) -> None:
-    """End a call that got through while the consent of one of its people was taken back.
+def _look_after_call(interaction: Interaction, outbound_participant: str) -> None:
+    """End a call that got through while the consent of one of its people was taken back, or have it recorded.
 
     It was permitted just before, or the intercept could not be asked, and whoever closed the session could not see it.
     """
-    if interaction.kind != "voice" or interaction.outbound_status not in UNDER_WAY or not interaction.inbound_resource:
+    call = interaction.inbound_resource
+    if interaction.kind != "voice" or interaction.outbound_status not in UNDER_WAY or not call:
         return
     session = runtime.ledger().session(interaction.session_sid)
-    if session is not None and session.revocation is not None:
-        runtime.carrier().end_call(interaction.inbound_resource, urgent=True)
-        log.emit("call-ended", session=session.sid, resource=interaction.inbound_resource)
+    if session is None:
+        return
+    if session.revocation is not None:
+        runtime.carrier().end_call(call, urgent=True)
+        log.emit("call-ended", session=session.sid, resource=call)
+    elif Scope.RECORD_VOICE in session.scopes and recordings.QUEUE in runtime.environment().queues:
+        _have_recorded(session, interaction, outbound_participant)
+
+
+def _have_recorded(session: Session, interaction: Interaction, outbound_participant: str) -> None:
+    """Put a call on the queue of what is to be recorded, unless somebody is in it whose consent nobody has."""
+    call = interaction.inbound_resource
+    if unknown := strangers(session, interaction.inbound_participant, outbound_participant):
+        log.emit("participant-unknown", "ERROR", session=session.sid, call=call, participants=list(unknown))
+        recordings.refuse(session, call, STRANGER)
+        return
+    attempt = first_attempt(runtime.ledger().capture(call), interaction.outbound_status)
+    if attempt is not None:
+        message = {"session": session.sid, "call": call, "interaction": interaction.sid, "attempt": attempt}
+        runtime.queues().send(recordings.QUEUE, message)
 
 
 def _optional(form: Form, name: str) -> str:

@@ -337,8 +337,9 @@ def _close_ghosts(deadline: float, done: dict[str, int]) -> bool:
         if time.monotonic() > deadline:
             return False
         # What has to be closed is for the sweep, which also ends its calls.
-        if _why_closed(session) is None and not carrier.is_open(session.sid):
-            ledger.close_session(session, "closed-at-carrier")
+        if _why_closed(session) is not None or carrier.is_open(session.sid):
+            continue
+        if ledger.close_session(session, "closed-at-carrier") is None:
             log.emit("session-gone", "WARNING", session=session.sid)
             _count(done, "ghosts", 1)
     ledger.save_cursor(GHOSTS, position)

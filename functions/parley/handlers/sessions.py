@@ -135,11 +135,13 @@ def _scopes(record: DecisionRecord) -> list[dict[str, Any]]:
 
 def _renew(request: Request, session: Session) -> Answer:
     """Let a session last longer. Raises InvalidBodyError."""
-    ttl = renewal_request(read_json(request.body), ttl_limit=runtime.environment().session.ttl)
-    outcome = renew_session(session, ttl)
+    limit = runtime.environment().session.ttl
+    wanted = renewal_request(read_json(request.body), ttl_limit=limit, parties=session.parties)
+    outcome = renew_session(session, wanted.ttl, wanted.places)
     if isinstance(outcome, DecisionRecord):
         return _refused(outcome)
-    return answer(200, {"session": outcome.sid, "status": Status.OPEN, "closes_at": moments.to_text(outcome.closes_at)})
+    closes_at, scopes = moments.to_text(outcome.closes_at), list(outcome.scopes)
+    return answer(200, {"session": outcome.sid, "status": Status.OPEN, "closes_at": closes_at, "scopes": scopes})
 
 
 def _refused(record: DecisionRecord) -> Answer:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from werkzeug.routing import Map, Rule
+
+from local.twilio.content import Content
+from local.twilio.errors import TwilioError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,11 +19,20 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
     from local.twilio.carrier import Carrier
+    from local.twilio.chat import Chat
     from local.twilio.simulator import Simulator
     from local.twilio.state import Account
 
-Answer = tuple[int, dict[str, Any] | None]
-"""HTTP status and JSON body; no body for 204."""
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where to go on: a path of the same product, with its query."""
+
+    link: str
+
+
+Answer = tuple[int, dict[str, Any] | Content | Redirect | None]
+"""HTTP status and JSON body, file or redirect; no body for 204."""
 
 
 @dataclass(slots=True)
@@ -29,8 +43,28 @@ class Exchange:
     simulator: Simulator
     account: Account
     path: str
-    query: dict[str, str]
+    arguments: MultiDict[str, str]
     fields: MultiDict[str, str]
+    raw: bytes
+    chat: Chat
+    webhook_enabled: bool
+    """Whether the client wants the webhooks of an action that otherwise only apps have (X-Twilio-Webhook-Enabled)."""
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query with one value for each name, the last one."""
+        return {name: values[-1] for name, values in self.arguments.lists()}
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The JSON object that was sent instead of a form. Raises TwilioError 20001."""
+        try:
+            sent = json.loads(self.raw or b"{}")
+        except ValueError:
+            raise TwilioError(20001, "the body must be JSON") from None
+        if not isinstance(sent, dict):
+            raise TwilioError(20001, "the body must be a JSON object")
+        return sent
 
     @property
     def form(self) -> dict[str, str]:
@@ -41,6 +75,22 @@ class Exchange:
 Handler = TypeVar("Handler", bound="Callable[..., Answer]")
 
 
+TABLES: Final = (
+    "accounts",
+    "api",
+    "conversations",
+    "iam",
+    "monitor",
+    "proxy",
+    "recordings",
+    "video",
+    "voice",
+)
+"""The modules with routes."""
+UNLOCKED: Final[set[Callable[..., Answer]]] = set()
+"""The handlers that take the carrier's lock themselves."""
+
+
 class Routes:
     """The routes of one product host."""
 
@@ -48,10 +98,15 @@ class Routes:
         self.product = product
         self.rules: list[Rule] = []
 
-    def add(self, method: str, path: str) -> Callable[[Handler], Handler]:
-        """Register a handler for a method and a path with `<placeholders>`."""
+    def add(self, method: str, path: str, *, locked: bool = True) -> Callable[[Handler], Handler]:
+        """Register a handler for a method and a path with `<placeholders>`.
+
+        It is called with the carrier's lock held, unless `locked` is False: then it waits for webhooks.
+        """
 
         def register(handler: Handler) -> Handler:
+            if not locked:
+                UNLOCKED.add(handler)
             self.rules.append(Rule(f"/{self.product}{path}", methods=[method], endpoint=handler))
             return handler
 
@@ -61,7 +116,7 @@ class Routes:
 @cache
 def url_map() -> Map:
     """Return every route of every product; werkzeug binds a rule to one map, so all emulators share it."""
-    from local.twilio.routes import accounts, api, monitor, proxy, voice  # noqa: PLC0415 - they import this module
-
-    tables = (accounts.ROUTES, api.ROUTES, monitor.ROUTES, proxy.ROUTES, voice.ROUTES)
-    return Map([rule for table in tables for rule in table.rules], strict_slashes=False, merge_slashes=False)
+    # By name, since they import this module.
+    tables = [import_module(f"{__name__}.{name}").ROUTES for name in TABLES]
+    rules = [rule for table in tables for rule in table.rules]
+    return Map(rules, strict_slashes=False, merge_slashes=False)

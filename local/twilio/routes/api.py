@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from local.twilio import paging, render
 from local.twilio.errors import TwilioError
+from local.twilio.messaging import Attachment
+from local.twilio.moments import Window
 from local.twilio.payloads import API_VERSION
 from local.twilio.routes import Answer, Exchange, Routes
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from local.twilio.paging import Record
-    from local.twilio.state import Account, Message
+    from local.twilio.state import Account
 
 ROUTES: Final = Routes("api")
 _ROOT: Final = f"/{API_VERSION}/Accounts"
@@ -122,7 +124,7 @@ def list_messages(exchange: Exchange, account_sid: str) -> Answer:
 def send_message(exchange: Exchange, account_sid: str) -> Answer:
     """Send a message from an own number; it is on the phone at once, and StatusCallback is not called."""
     form, messaging = exchange.form, exchange.carrier.messaging
-    media = exchange.fields.getlist("MediaUrl")
+    media = [Attachment(url) for url in exchange.fields.getlist("MediaUrl")]
     sent = messaging.send(
         _scope(exchange, account_sid), form.get("From", ""), form.get("To", ""), form.get("Body", ""), media
     )
@@ -162,9 +164,11 @@ class _Medium(NamedTuple):
 
 @ROUTES.add("GET", f"{_ACCOUNT}/Messages/<sid>/Media.json")
 def list_media(exchange: Exchange, account_sid: str, sid: str) -> Answer:
-    """List a message's media."""
+    """List a message's media by DateCreated."""
     message = exchange.carrier.messaging.fetch(_scope(exchange, account_sid), sid)
-    media = [_Medium(-index, render.media(message, item)) for index, item in enumerate(message.media, 1)]
+    items = message.media if Window(exchange.query, "DateCreated").holds(message.created) else []
+    places = [-int(item.get("place", index)) for index, item in enumerate(items, 1)]
+    media = [_Medium(place, render.media(message, item)) for place, item in zip(places, items, strict=True)]
     return _page(exchange, "media_list", media, lambda medium: medium.body)
 
 
@@ -176,6 +180,13 @@ def fetch_media(exchange: Exchange, account_sid: str, sid: str, media_sid: str) 
     return 200, render.media(message, messaging.media(message, media_sid))
 
 
+@ROUTES.add("GET", f"{_ACCOUNT}/Messages/<sid>/Media/<string(length=34):media_sid>")
+def download_media(exchange: Exchange, account_sid: str, sid: str, media_sid: str) -> Answer:
+    """Return one media file itself; the real one answers 307 to another host, where no login is asked for."""
+    messaging = exchange.carrier.messaging
+    return 200, messaging.content(messaging.fetch(_scope(exchange, account_sid), sid), media_sid)
+
+
 @ROUTES.add("DELETE", f"{_ACCOUNT}/Messages/<sid>/Media/<media_sid>.json")
 def delete_media(exchange: Exchange, account_sid: str, sid: str, media_sid: str) -> Answer:
     """Delete one media file."""
@@ -183,17 +194,6 @@ def delete_media(exchange: Exchange, account_sid: str, sid: str, media_sid: str)
     message = messaging.fetch(_scope(exchange, account_sid), sid)
     message.media.remove(messaging.media(message, media_sid))
     return 204, None
-
-
-# Recordings ---------------------------------------------------------------------------------------------------
-
-
-@ROUTES.add("GET", f"{_ACCOUNT}/Recordings.json")
-def list_recordings(exchange: Exchange, account_sid: str) -> Answer:
-    """List recordings: none, since nothing is recorded here."""
-    _scope(exchange, account_sid)
-    nothing: list[Message] = []
-    return _page(exchange, "recordings", nothing, render.message)
 
 
 # Calls --------------------------------------------------------------------------------------------------------

@@ -293,7 +293,6 @@ class EventSourceMapping(Kind):
             "parallelizationFactor",
             "provisionedPollerConfig",
             "queues",
-            "scalingConfig",
             "selfManagedEventSource",
             "selfManagedKafkaEventSourceConfig",
             "sourceAccessConfigurations",
@@ -317,6 +316,7 @@ class EventSourceMapping(Kind):
     def faults(self, p: Properties) -> Iterator[CheckFailure]:
         """Yield what Lambda refuses: a stream without a beginning, limits, options that only streams have."""
         yield from within(p, "batchSize", 1, 10_000)
+        yield from within(p.get("scalingConfig") or {}, "maximumConcurrency", 2, 1_000)
         yield from within(p, "maximumRecordAgeInSeconds", -1, 604_800)
         yield from within(p, "maximumRetryAttempts", -1, 10_000)
         source = p.get("eventSourceArn")

@@ -1,0 +1,187 @@
+"""What `parley doctor` finds in an account, and how it says what it cannot know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from parley.adapters.secrets import TwilioCredentials
+from parley.adapters.twilio import TwilioCarrier
+from parley.ports import CarrierError
+from typer.testing import CliRunner
+
+from cli import doctor, verify
+from cli import main as command
+from cli.doctor import Finding, Word
+from cli.errors import CANNOT_TELL, DRIFT, OK
+from tests.handlers.world import ACCOUNT, KEY, SECRET, TOKEN, emulated_twilio
+
+SERVICE, MG = "KS" + "1" * 32, "MG" + "2" * 32
+LOCAL, OTHER, FREE, LONDON = ("PN" + digit * 32 for digit in "3456")
+POOL = [
+    {"sid": LOCAL, "iso_country": "US", "phone_number": "+12125550140"},
+    {"sid": OTHER, "iso_country": "US", "phone_number": "+12125550141"},
+    {"sid": FREE, "iso_country": "US", "phone_number": "+18885550142"},
+    {"sid": LONDON, "iso_country": "GB", "phone_number": "+447700900140"},
+]
+
+
+class Told:
+    """A Twilio that says what a test tells it to, by host and path; anything else is a 404."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers: dict[str, Any] = {
+            "proxy.twilio.com/v1/Services?PageSize=1": {"services": []},
+            f"proxy.twilio.com/v1/Services/{SERVICE}/PhoneNumbers": [],
+            "intelligence.twilio.com/v2/Services": [],
+        }
+        self.answers |= answers.get("answers", {})
+
+    def _answer(self, operation: str, where: str) -> Any:
+        found = self.answers.get(where, 404)
+        if isinstance(found, int):
+            raise CarrierError(operation, found, 20003 if found == 401 else 0)
+        return found
+
+    def read(self, operation: str, host: str, path: str) -> dict[str, Any]:
+        """Return one resource."""
+        answer: dict[str, Any] = self._answer(operation, f"{host}{path}")
+        return answer
+
+    def entries(
+        self, operation: str, host: str, path: str, _query: Mapping[str, str], _key: str
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the entries of a list."""
+        yield from self._answer(operation, f"{host}{path}")
+
+
+def found(**answers: Any) -> dict[str, Finding]:
+    """Examine an account that answers like this, and return the findings by trap."""
+    return {each.trap: each for each in doctor.examine(Told(answers=answers.get("answers", {})), SERVICE)}
+
+
+def campaign(status: str, numbers: list[str], *, defers: bool = True) -> dict[str, Any]:
+    """Return the answers about a pool of four numbers and one Messaging Service."""
+    root = f"messaging.twilio.com/v1/Services/{MG}"
+    return {
+        f"proxy.twilio.com/v1/Services/{SERVICE}/PhoneNumbers": POOL,
+        "messaging.twilio.com/v1/Services": [{"sid": MG, "use_inbound_webhook_on_number": defers}],
+        f"{root}/PhoneNumbers": [{"sid": sid} for sid in numbers],
+        f"{root}/Compliance/Usa2p": [{"campaign_status": status}],
+    }
+
+
+DEFAULT = "voice.twilio.com/v2/AccountDefaultConfiguration/Recording"
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (404, Word.FINE),
+        ({"enabled": False}, Word.FINE),
+        ({"status": "disabled"}, Word.FINE),
+        ({"configuration": {}}, Word.TRAP),
+        ({}, Word.TRAP),
+        (401, Word.UNKNOWN),
+        (503, Word.UNKNOWN),
+        (0, Word.UNKNOWN),
+    ],
+)
+def test_recording_default_is_a_trap_unless_it_is_seen_to_be_off(answer: Any, word: Word) -> None:
+    """No default and a disabled one are fine, any other answer records, and no answer is not known."""
+    finding = found(answers={DEFAULT: answer})["account-recording"]
+    assert finding.word is word
+    assert bool(finding.fix) is (word is not Word.FINE)
+
+
+@pytest.mark.parametrize(("answer", "word"), [({}, Word.FINE), (403, Word.TRAP), (404, Word.TRAP), (429, Word.UNKNOWN)])
+def test_access_to_proxy_is_asked_for(answer: Any, word: Word) -> None:
+    """An account without Proxy is told so before anything is deployed on it."""
+    assert found(answers={"proxy.twilio.com/v1/Services?PageSize=1": answer})["proxy-access"].word is word
+
+
+class TestRegistration:
+    """Texts from US numbers need a verified campaign, and must reach Proxy."""
+
+    @pytest.mark.parametrize(
+        ("status", "numbers", "defers", "word", "says"),
+        [
+            ("VERIFIED", [LOCAL, OTHER], True, Word.FINE, "all 2"),
+            ("VERIFIED", [LOCAL], True, Word.TRAP, OTHER),
+            ("IN_PROGRESS", [LOCAL, OTHER], True, Word.TRAP, "2 of 2"),
+            ("VERIFIED", [LOCAL, OTHER], False, Word.TRAP, "consent check"),
+            ("VERIFIED", [LOCAL, OTHER, FREE], True, Word.FINE, "all 2"),
+        ],
+    )
+    def test_each_number_counts(self, status: str, numbers: list[str], defers: bool, word: Word, says: str) -> None:
+        """Each local number is in a verified campaign, or is named by its SID, never by itself."""
+        finding = found(answers=campaign(status, numbers, defers=defers))["us-text-registration"]
+        assert finding.word is word
+        assert says in finding.what
+        assert "555" not in finding.what
+
+    def test_pool_without_such_numbers_needs_none(self) -> None:
+        """Toll-free and foreign numbers are no part of this."""
+        answers = {f"proxy.twilio.com/v1/Services/{SERVICE}/PhoneNumbers": POOL[2:]}
+        assert found(answers=answers)["us-text-registration"].word is Word.FINE
+
+    @pytest.mark.parametrize(("status", "word"), [(404, Word.BY_HAND), (403, Word.UNKNOWN)])
+    def test_what_is_not_told_is_said(self, status: int, word: Word) -> None:
+        """Where Twilio has no list of campaigns somebody has to look; where it refuses one, it is not known."""
+        answers = {**campaign("VERIFIED", [LOCAL]), "messaging.twilio.com/v1/Services": status}
+        assert found(answers=answers)["us-text-registration"].word is word
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        ([{"sid": "GA1", "auto_transcribe": False}], Word.FINE),
+        ([{"sid": "GA1", "auto_transcribe": True}], Word.TRAP),
+        (404, Word.FINE),
+        (500, Word.UNKNOWN),
+    ],
+)
+def test_transcribing_everything_is_a_trap(answer: Any, word: Word) -> None:
+    """A service that transcribes every recording does so without anybody's consent."""
+    assert found(answers={"intelligence.twilio.com/v2/Services": answer})["auto-transcription"].word is word
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([Word.FINE, Word.BY_HAND], OK),
+        ([Word.FINE, Word.UNKNOWN], CANNOT_TELL),
+        ([Word.UNKNOWN, Word.TRAP], DRIFT),
+    ],
+)
+def test_trap_outweighs_doubt(words: list[Word], code: int) -> None:
+    """A trap exits with 7, doubt with 2, and what only a person can see with 0."""
+    assert doctor.exit_code([Finding("x", word, "y") for word in words]) == code
+
+
+def test_real_account_is_examined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command asks Twilio over its API, prints each trap with its way out, and exits with what it found."""
+    with emulated_twilio() as (_, emulator, endpoint):
+        own = TwilioCredentials(KEY, SECRET, (TOKEN,))
+        declaration = {"version": 1, "resources": [{"system": "twilio", "name": SERVICE, "expected": {}}]}
+        monkeypatch.setattr(command, "deployed", lambda _stack: ({"declaration": declaration}, None))
+        monkeypatch.setattr(verify, "clients", lambda _environment: {})
+        carrier = TwilioCarrier(lambda _renewed: own, ACCOUNT, SERVICE, endpoint, 0.0)
+        monkeypatch.setattr(verify, "carrier", lambda *_arguments: carrier)
+        with emulator.carrier.lock:
+            emulator.carrier.defaults.put(ACCOUNT, "Recording", {"configuration": {}})
+        answer = CliRunner().invoke(command.app, ["doctor"])
+        assert answer.exit_code == DRIFT
+        assert "trap account-recording: a default of the account records every call" in answer.output
+        assert "curl -X DELETE" in answer.output
+        with emulator.carrier.lock:
+            emulator.carrier.defaults.delete(ACCOUNT, "Recording")
+        told = json.loads(CliRunner().invoke(command.app, ["doctor", "--json"]).output)
+        words = {each["trap"]: each["word"] for each in told["findings"]}
+        assert words["account-recording"] == "fine"
+        assert words["proxy-access"] == "fine"
+        assert words["media-authentication"] == "by hand"
+        assert datetime.fromisoformat(told["checkedAt"]) <= datetime.now(UTC)
