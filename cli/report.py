@@ -134,6 +134,14 @@ class RecordClass:
 
 
 @dataclass(frozen=True, slots=True)
+class PromisedNot:
+    """What the stack cannot promise; `about` names channels, or is `all`."""
+
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exemption:
     """A finding of the policy pack that somebody answers for; `expired` at the report's time."""
 
@@ -232,6 +240,7 @@ class Report:
     introduction: str
     classes: tuple[RecordClass, ...]
     absent_copies: tuple[AbsentCopy, ...]
+    promises_not: tuple[PromisedNot, ...]
     requirements: tuple[Requirement, ...]
     exemptions: tuple[Exemption, ...]
     holds: tuple[LegalHold, ...] | None
@@ -301,6 +310,7 @@ def build(
         ),
         classes=classes,
         absent_copies=tuple(AbsentCopy(each["copy"], each["why"]) for each in declaration["absentCopies"]),
+        promises_not=tuple(PromisedNot(each["about"], each["text"]) for each in declaration["limits"]),
         requirements=tuple(requirements),
         exemptions=tuple(_exemption(one, origin.time.date()) for one in exemptions),
         holds=None if holds is None else tuple(_hold(one, origin.time) for one in sorted(holds, key=_by_review)),

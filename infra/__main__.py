@@ -100,8 +100,9 @@ def deploy(settings: Settings) -> None:
 def _doors(settings: Settings, place: Place, deployers: Sequence[str]) -> Doors:
     """Return who may look into the content bucket.
 
-    Whoever deploys may list versions, never read one: `parley verify` counts them, and a stack without protection is
-    emptied when it is destroyed.
+    Whoever deploys may list names and versions, never read one: `pulumi refresh` asks if the bucket is there, which S3
+    takes for listing (HeadBucket), `parley verify` counts versions, and a stack without protection is emptied when it
+    is destroyed.
     """
 
     def arns(*names: str) -> list[str]:
@@ -111,7 +112,7 @@ def _doors(settings: Settings, place: Place, deployers: Sequence[str]) -> Doors:
     return Doors(
         uploaders=archives,
         readers=[*archives, *arns(*functions.storing_roles(settings, "reads"))],
-        listers=archives,
+        listers=[*archives, *deployers],
         inspectors=[
             *arns(functions.deployed_name(settings, "verify"), *functions.storing_roles(settings, "erases", "holds")),
             *deployers,

@@ -14,6 +14,7 @@ from typing import Any
 
 import pulumi
 from parley.core.bound import ABSENT, Assumptions, Bound, bounds
+from parley.core.limits import limits
 from parley.core.retention import (
     REMNANTS_RULE,
     LifecycleRule,
@@ -142,6 +143,7 @@ def declare(
             "exposureSeconds": exposure_seconds(settings),
         },
         "classes": classes(settings.records, deployed, assumptions(settings)),
+        "limits": limits(settings.channels),
         "absentCopies": [{"copy": each.copy, "why": each.why} for each in ABSENT],
         "resources": [dict(each) for each in resources],
     }

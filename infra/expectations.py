@@ -36,11 +36,13 @@ COPIES = {
 
 LISTED_AT_TWILIO = (
     RecordClass.CALL_RECORDINGS,
+    RecordClass.TRANSCRIPTS,
     RecordClass.MESSAGES,
+    RecordClass.MESSAGE_MEDIA,
     RecordClass.INTERACTION_LOG,
     RecordClass.SESSION_MAP,
 )
-"""The classes whose copies Twilio lists: media go with their message, and nothing here makes transcripts."""
+"""The classes whose copies Twilio lists by what they belong to, which a video recording's API does not tell."""
 
 
 def expectations(

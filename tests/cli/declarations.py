@@ -91,6 +91,7 @@ def declaration(*classes: dict[str, Any], **change: Any) -> dict[str, Any]:
         },
         "legalReview": {"reviewer": "J. Doe, counsel", "date": "2026-10-01"},
         "classes": list(classes) or usual(),
+        "limits": [{"about": "voice, sms", "text": "Proxy connects an open session when the gate does not answer."}],
         "absentCopies": [
             {"copy": "S3 replica", "why": "none is declared, and `parley verify` fails when one is there"}
         ],

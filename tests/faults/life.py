@@ -86,7 +86,7 @@ class Life:
         begin = self.year.now()
         acts = sorted((self.random.randrange(HOUR, 22 * HOUR), number) for number in range(self.random.choice((0, 1, 1, 2))))
         moments = [(at, self._act) for at, _ in acts]
-        moments.append((self.year.swept_at, self._sweep))
+        moments += [(self.year.swept_at, self._sweep), (self.year.swept_at + HOUR, self._sweep)]
         moments += [(at, self.year.refresh_holds) for at in range(HOUR, 24 * HOUR, 3 * HOUR)]
         for at, act in sorted(moments, key=lambda each: each[0]):
             if begin + at > self.year.now():

@@ -9,13 +9,13 @@ import pytest
 from parley import chats, runtime
 from parley.core.holds import Subject
 from parley.core.records import Record, Stage
-from parley.handlers import archive, chat, sweep
+from parley.handlers import archive, sweep
 
 from local.twilio.routes import sim_apps
 from tests.handlers.archives import COPY_DAYS, Archives
-from tests.handlers.archiving import hold
-from tests.handlers.boundaries import count, die_at
-from tests.handlers.world import ASK, BEN, DAY, GATE, POOL, World, body, deliver, lines, output, problem_of
+from tests.handlers.archiving import calls_of, die_at, hand_over, hold
+from tests.handlers.boundaries import count
+from tests.handlers.world import ASK, BEN, DAY, GATE, World, lines, output, problem_of
 
 EVENT = "conversation"
 ANA, CLEO = "user:ana", "user:cleo"
@@ -183,16 +183,11 @@ class TestStop:
         assert record.event.withdrawal["channel"] == "chat"
 
     def test_sessions_are_closed(self, talk: Chat) -> None:
-        """Whatever else connected them is closed as well."""
-        talk.world.consent(BEN)
-        participants = [{"party": ANA}, {"party": BEN}]
+        """Whatever else connected them is closed as well, before the text is refused."""
         opened = talk.world.conversation()
-        assert participants
-        talk.world.consent("+12125550111")
         people = talk.api.conversations(talk.sid).participants
         people.create(messaging_binding_address=BEN, messaging_binding_proxy_address=ASK)
-        talk.world.emulator.simulator.text(BEN, ASK, "REVOKE")
-        talk.world.emulator.webhooks.drain()
+        talk.world.text(BEN, ASK, "REVOKE")
         assert talk.world.status_at_twilio(opened["session"]) == "closed"
 
     def test_phone_is_told_once(self, talk: Chat) -> None:
@@ -258,22 +253,21 @@ class TestArchive:
         talk.archive()
         assert (talk.record(sid).stage, talk.record(sid).reason) == (Stage.DISCARDED, "gone-at-twilio")
 
-    @pytest.mark.parametrize("number", range(20))
-    def test_killed_anywhere(self, world: World, number: int) -> None:
+    def test_killed_anywhere(self, world: World) -> None:
         """Whoever dies after any call leaves one document, and a message that goes once it is proven."""
         talk = Chat(world, kept=(ANA, CLEO))
-        sid = talk.say()
-        (message,) = [each["body"] for each in talk.archives.waiting("archive")]
-        runtime.queues().send("archive", message)
-
-        def act() -> None:
-            talk.archive()
-
-        die_at(number, after=True, act=act)
-        runtime.queues().send("archive", message)
-        talk.archive()
-        assert (talk.record(sid).stage, talk.at_twilio) == (Stage.DELETED, [])
-        assert len(talk.archives.objects()) == 1
+        calls = 1
+        for number in range(20):
+            sid = talk.say()
+            (message,) = [each["body"] for each in talk.archives.waiting("archive")]
+            if number == 0:
+                calls = len(calls_of(message))
+            elif number <= calls:
+                assert die_at(number - 1, after=False, message=message)
+            assert hand_over(message)
+            assert (talk.record(sid).stage, talk.at_twilio) == (Stage.DELETED, [])
+        assert 12 < calls < 20
+        assert len(talk.archives.objects()) == 20
 
     def test_days_are_kept(self, world: World) -> None:
         """With days declared Twilio's copy stays until the sweeper takes it, kept or not."""
@@ -377,7 +371,7 @@ class TestUngated:
         )
         assert len([each for each in talk.world.ledger.records(key) if each.event.state == "withdrawn"]) == 6
         talk.archive()
-        assert talk.at_twilio == [HELLO]
+        assert talk.at_twilio == []
 
     @pytest.mark.parametrize(("name", "left"), [("sales-1", 1), ("local-ride-1", 0)])
     def test_conversation_that_is_not_ours_is_let_be(self, world: World, name: str, left: int) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
-from parley import rooms, runtime
+from parley import erasing, rooms, runtime
+from parley.core.holds import Subject
 from parley.core.records import Record, Stage
 from parley.core.rooms import Room
 from parley.handlers import archive, recorder, sweep
 
 from local.twilio.routes import sim_apps
+from tests.handlers import archiving
 from tests.handlers.archives import CONTENT, COPY_DAYS, Archives, sqs_event
 from tests.handlers.boundaries import at, count, die_at
 from tests.handlers.world import GATE, World, body, lines, output, problem_of
@@ -228,7 +231,7 @@ class TestLateJoiner:
         assert {stage.at_twilio()[sid] for sid in before} == {"processing"}
 
     def test_lost_callback_is_made_up_for_in_a_minute(self, stage: Studio) -> None:
-        """Nothing of somebody whose arrival nobody told of is recorded, and the check ends the recording of the others."""
+        """Nothing of somebody whose arrival nobody told of is recorded, and the check ends that of the others."""
         stage.join(ANA, BEN)
         stage.deaf()
         stage.join(CLEO)
@@ -372,7 +375,7 @@ class TestArchive:
         assert {one.stage for one in stage.records()} == {Stage.DELETED}
 
     def test_track_of_one_who_stays_is_archived_while_the_room_goes_on(self, world: World) -> None:
-        """Who leaves early is archived although the others go on, and although nobody wrote their recording down yet."""
+        """Who leaves early is archived although the others go on and nobody wrote their recording down yet."""
         stage = Studio(world, agreed=(ANA, BEN, CLEO))
         stage.join(ANA, BEN, CLEO)
         stage.leave(CLEO)
@@ -460,7 +463,60 @@ class TestArchive:
         assert record.stage is Stage.DISCARDED
         assert not [key for key in stage.archives.objects() if made.sid in key]
 
-    @pytest.mark.parametrize(("mode", "more"), [("truncated", {}), ("error", {"status": 503}), ("wrong-type", {}), ("empty", {})])
+    def test_killed_anywhere(self, stage: Studio) -> None:
+        """Whoever dies after any call leaves one object, and a recording that goes once it is proven."""
+        stage.join(ANA, BEN)
+        calls = 1
+        for number in range(30):
+            made = {"participant_sid": stage.people[ANA], "kind": "video", "seconds": 1, "age": 2}
+            (sid,) = sim_apps.track_recordings(stage.world.emulator, made)["recordings"]
+            (message,) = [each["body"] for each in stage.archives.waiting("archive")]
+            if number == 0:
+                calls = len(archiving.calls_of(message))
+            elif number <= calls:
+                assert archiving.die_at(number - 1, after=False, message=message)
+            assert archiving.hand_over(message)
+            assert stage.at_twilio()[sid] == "deleted"
+        assert 20 < calls < 30
+        assert len(stage.archives.objects()) == 60
+        assert archiving.uploads(stage.archives) == 0
+
+    def test_hold_keeps_the_object(self, stage: Studio) -> None:
+        """What is archived under a hold on the room is held in the bucket."""
+        archiving.hold(stage.world, Subject.SESSION, stage.sid)
+        stage.join(ANA, BEN)
+        stage.complete()
+        stage.archive()
+        key = stage.records()[0].key
+        held = stage.archives.s3.get_object_legal_hold(Bucket=CONTENT, Key=key)["LegalHold"]["Status"]
+        assert (held, set(stage.at_twilio().values())) == ("ON", {"deleted"})
+
+    def test_hold_keeps_what_is_not_archived(self, stage: Studio) -> None:
+        """What nobody agreed to stays at Twilio while a hold on somebody who was in the room lasts."""
+        archiving.hold(stage.world, Subject.PARTY, stage.world.identities.party(CLEO))
+        stage.join(ANA, CLEO)
+        stage.world.twilio.video.v1.rooms(stage.sid).recording_rules.update(rules=[{"type": "include", "all": True}])
+        stage.look_after()
+        stage.settle()
+        stage.archive()
+        assert set(stage.at_twilio().values()) == {"completed"}
+        assert {one.stage for one in stage.records()} == {Stage.DROPPED}
+
+    def test_erasure_finds_what_was_recorded(self, stage: Studio) -> None:
+        """An erasure of somebody goes by all that was recorded in their rooms, on both sides, and the rows of these."""
+        stage.join(ANA, BEN)
+        stage.complete()
+        key = stage.world.identities.party(ANA)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("parley.erasing.CONNECTIONS", 1)
+            begun = erasing.begin(key, None, reason="request", actor="test")
+        kinds = Counter(str(item.kind) for item in begun.items)
+        assert (kinds["video-recording"], kinds["object-versions"], kinds["session-rows"]) == (4, 4, 1)
+        assert f"SESSION#{stage.sid}" in {item.place for item in begun.items}
+
+    @pytest.mark.parametrize(
+        ("mode", "more"), [("truncated", {}), ("error", {"status": 503}), ("wrong-type", {}), ("empty", {})]
+    )
     def test_media_that_fail_stay_at_twilio(self, stage: Studio, mode: str, more: dict[str, Any]) -> None:
         """What does not come whole is set aside, and Twilio's copy is untouched."""
         stage.join(ANA, BEN)

@@ -31,6 +31,7 @@ class Twilio:
         self._answers |= {
             f"{ROOT}/Messages.json": answers.pop("messages", []),
             f"{ROOT}/Recordings.json": answers.pop("recordings", []),
+            f"{ROOT}/Transcriptions.json": answers.pop("transcriptions", []),
             f"{path}/Sessions": answers.pop("sessions", []),
             "/v2/AccountDefaultConfiguration/Recording": answers.pop("default", None),
         }
@@ -38,6 +39,8 @@ class Twilio:
             f"{path}/Sessions/{sid}/Interactions": each for sid, each in answers.pop("passed", {}).items()
         }
         self._answers |= {f"{ROOT}/Calls/{sid}.json": call for sid, call in answers.pop("calls", {}).items()}
+        self._answers |= {f"{ROOT}/Recordings/{sid}.json": each for sid, each in answers.pop("recorded", {}).items()}
+        self._answers |= {f"{ROOT}/Messages/{sid}/Media.json": each for sid, each in answers.pop("media", {}).items()}
         self.asked: list[str] = []
 
     def read(self, operation: str, _host: str, path: str) -> dict[str, Any]:
@@ -162,3 +165,34 @@ class TestCopies:
         found = seen(twilio)[OLDEST]["interaction-log"]
         assert found == Oldest(NOW - timedelta(days=50), over=SESSIONS_SAMPLED, sid="KIKC00")
         assert sum("Interactions" in path for path in twilio.asked) == SESSIONS_SAMPLED
+
+
+class TestDerived:
+    """What was made of a recording or a message."""
+
+    def test_transcription_goes_by_its_recordings_call(self) -> None:
+        """The oldest transcription counts whose recording's call was of the pool, or whose recording is gone."""
+        transcriptions = [
+            {"sid": "TR1", "date_created": old(30), "recording_sid": "RE1"},
+            {"sid": "TR2", "date_created": old(40), "recording_sid": "RE2"},
+            {"sid": "TR3", "date_created": old(20), "recording_sid": "RE3"},
+            {"sid": "TR4", "date_created": old(3), "recording_sid": "RE1"},
+        ]
+        recorded = {"RE1": {"call_sid": "CA1"}, "RE2": {"call_sid": "CA2"}}
+        calls = {"CA1": {"from": OTHERS, "to": OURS}, "CA2": {"from": OTHERS, "to": OTHERS}}
+        found = seen(Twilio(transcriptions=transcriptions, recorded=recorded, calls=calls), transcripts=14)
+        oldest = found[OLDEST]["transcripts"]
+        assert (oldest.sid, oldest.over) == ("TR1", 2)
+
+    def test_media_are_those_of_old_messages_of_ours(self) -> None:
+        """Media files are looked for below the pool's messages that have some, and count by their own age."""
+        messages = [
+            {"sid": "SM1", "date_sent": old(30), "from": OURS, "to": OTHERS, "num_media": "1"},
+            {"sid": "SM2", "date_sent": old(30), "from": OTHERS, "to": OTHERS, "num_media": "1"},
+            {"sid": "SM3", "date_sent": old(30), "from": OURS, "to": OTHERS, "num_media": "0"},
+        ]
+        media = {"SM1": [{"sid": "ME1", "date_created": old(30)}, {"sid": "ME2", "date_created": old(1)}]}
+        twilio = Twilio(messages=messages, media=media)
+        oldest = seen(twilio, **{"message-media": 14})[OLDEST]["message-media"]
+        assert (oldest.sid, oldest.over) == ("ME1", 1)
+        assert not [path for path in twilio.asked if "SM2/Media" in path or "SM3/Media" in path]

@@ -45,7 +45,13 @@ class Line:
         yield Read("twilio", service, ("numbers",), lambda: {"numbers": self._owned(path)[1]})
         yield Read("twilio", service, ("accountRecording",), self._recording_default)
         days: Mapping[str, int] = expected[OLDEST]
-        for record_class, listing in (("call-recordings", self._recordings), ("messages", self._messages)):
+        listings = {
+            "call-recordings": self._recordings,
+            "transcripts": self._transcripts,
+            "messages": self._messages,
+            "message-media": self._media,
+        }
+        for record_class, listing in listings.items():
             if record_class in days:
                 ask = partial(listing, path, record_class, days[record_class])
                 yield Read("twilio", service, (record_class,), ask, (OLDEST,), long=True)
@@ -94,6 +100,49 @@ class Line:
     def _recordings(self, path: str, name: str, days: int) -> dict[str, Oldest]:
         return {name: self._oldest_of(path, "Recordings", "recordings", "DateCreated", days)}
 
+    def _transcripts(self, path: str, name: str, days: int) -> dict[str, Oldest]:
+        """Return the oldest transcription over its time; one whose recording is gone may be ours, and counts."""
+        account, _, numbers = self._owned(path)
+        root, limit, oldest = f"/2010-04-01/Accounts/{account}", cutoff(days, self._now), Oldest(None)
+        query = {"PageSize": str(PAGE_SIZE)}
+        entries = self._carrier.entries(
+            "list-transcriptions", API, f"{root}/Transcriptions.json", query, "transcriptions"
+        )
+        for entry in entries:
+            self._deadline.check()
+            made = _date(entry.get("date_created"))
+            if made is None or made >= limit:
+                continue
+            recording = self._found("fetch-recording", f"{root}/Recordings/{entry['recording_sid']}.json")
+            if recording is None or self._is_ours(root, recording, numbers):
+                oldest = _older(oldest, made, entry["sid"])
+        return {name: oldest}
+
+    def _media(self, path: str, name: str, days: int) -> dict[str, Oldest]:
+        """Return the oldest media file over its time: those of the messages of that age."""
+        account, _, numbers = self._owned(path)
+        root, limit, oldest = f"/2010-04-01/Accounts/{account}", cutoff(days, self._now), Oldest(None)
+        query = {"DateSent<": limit.date().isoformat(), "PageSize": str(PAGE_SIZE)}
+        for message in self._carrier.entries("list-messages", API, f"{root}/Messages.json", query, "messages"):
+            self._deadline.check()
+            # Twilio's old API tells numbers as texts.
+            if str(message.get("num_media") or "0") == "0" or not self._is_ours(root, message, numbers):
+                continue
+            below = f"{root}/Messages/{message['sid']}/Media.json"
+            for entry in self._carrier.entries("list-media", API, below, {"PageSize": "100"}, "media_list"):
+                made = _date(entry.get("date_created"))
+                if made is not None and made < limit:
+                    oldest = _older(oldest, made, entry["sid"])
+        return {name: oldest}
+
+    def _found(self, operation: str, path: str) -> Mapping[str, Any] | None:
+        try:
+            return self._carrier.read(operation, API, path)
+        except CarrierError as error:
+            if error.status != 404:
+                raise
+            return None
+
     def _oldest_of(self, path: str, kind: str, key: str, date: str, days: int) -> Oldest:
         """Return the oldest of the account's messages or recordings that is over its time and belongs to the pool."""
         account, _, numbers = self._owned(path)
@@ -111,12 +160,10 @@ class Line:
     def _is_ours(self, root: str, entry: Mapping[str, Any], numbers: frozenset[str]) -> bool:
         """Say whether a message or a recording's call went to or from a number of the pool; a deleted call did."""
         if call := entry.get("call_sid"):
-            try:
-                entry = self._carrier.read("fetch-call", API, f"{root}/Calls/{call}.json")
-            except CarrierError as error:
-                if error.status != 404:
-                    raise
+            found = self._found("fetch-call", f"{root}/Calls/{call}.json")
+            if found is None:
                 return True
+            entry = found
         return not numbers.isdisjoint({entry.get("to"), entry.get("from")})
 
     def _proxied(self, path: str, days: Mapping[str, int]) -> dict[str, Oldest]:
