@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,11 +13,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import boto3
+from parley.adapters.secrets import TwilioCredentials
+from parley.adapters.twilio_records import TwilioRecords
+from parley.core.erasure import pem
+from parley.core.records import Resource, ResourceKind
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from cli import report, report_forms, report_sources, verify
+from cli.erase import verified
 from cli.errors import UserError
 from cli.home import STACK, CloudInfo
 from cli.phones import Answer, GateApi, Phones
@@ -35,6 +42,10 @@ STRANGER = "+12125550133"
 POOL = ("+12125550140", "+12125550141", "+12125550142", "+14155550143")
 NOTICE_TEXT = "Calls and texts go through us and our provider Twilio, not directly to the other user."
 RECONCILE_SECONDS = 61
+# Twilio deletes no message within a minute of its last change (error 20009), and keeps texts for two runs besides.
+ARCHIVE_SECONDS = 125
+CALL_SECONDS = 40
+ERASURE_ATTEMPTS = 6
 
 
 class StoryError(UserError):
@@ -194,6 +205,14 @@ class Conversation:
         self.api = GateApi(cloud, outputs["gateUrl"])
         self._masked: dict[str, str] = {}
         self._session = ""
+        self._texts: list[dict[str, Any]] = []
+        own = TwilioCredentials(cloud.twilio_api_key, cloud.twilio_api_secret, (cloud.twilio_auth_token,))
+        account, service = cloud.twilio_account_sid, outputs["proxyServiceSid"]
+        self._twilio = TwilioRecords(lambda _: own, account, cloud.twilio_endpoint, service_sid=service)
+        aws = boto3.Session(cloud.aws_access_key_id, cloud.aws_secret_access_key, region_name=cloud.aws_region)
+        self._kms = aws.client("kms", endpoint_url=cloud.aws_endpoint)
+        self._s3 = aws.client("s3", endpoint_url=cloud.aws_endpoint)
+        self._bucket, self._proof_key = outputs["contentBucket"], outputs["proofKeyArn"]
 
     def parts(self) -> Iterator[tuple[str, Callable[[], str]]]:
         """Yield each part of the story: what it claims, and the check that makes it true."""
@@ -201,8 +220,14 @@ class Conversation:
         yield "a session with one consent missing is refused", self.one_consent_is_not_enough
         yield "both consent: a session opens, each gets a masked number", self.both_consent
         yield "texts pass both ways, each phone sees only the masked number", self.texts_pass_masked
+        yield "with everyone's consent a call is recorded: kept in your bucket, gone at Twilio", self.call_is_recorded
+        yield "the texts are kept as well, and all copies at Twilio are gone", self.texts_are_kept
         yield "the handlers are broken on purpose: an unconsented pair still gets nothing through", self.broken_gate
         yield "one party says STOP: the session is closed", self.stop_closes
+        yield (
+            "the same one asks for erasure: all goes, with a signed proof that verifies offline",
+            self.erasure_is_proven,
+        )
 
     def stranger_hears_disclosure(self) -> str:
         """Call a pool number from a phone that nobody knows."""
@@ -223,10 +248,14 @@ class Conversation:
         return f"409 {answer.body['title']}: {lacking['scope']} of party {lacking['party'][:12]}… is {lacking['state']}"
 
     def both_consent(self) -> str:
-        """Let the other consent too, and ask again."""
+        """Let the other consent too, both also to recordings and kept texts, and ask again."""
         self.consent(BEN, "given")
-        answer = self._open()
+        for party in (ANA, BEN):
+            for scope in ("record_voice", "store_messages"):
+                self.consent(party, "given", scope)
+        answer = self._open(record=["voice"], store=True)
         expect(answer.status == 201, "the session opens", answer)
+        expect(all(one["permit"] for one in answer.body["scopes"]), "it may be recorded and kept", answer)
         self._session = answer.body["session"]
         ana, ben = answer.body["participants"]
         self._masked = {ANA: ana["masked_number"], BEN: ben["masked_number"]}
@@ -235,13 +264,47 @@ class Conversation:
 
     def texts_pass_masked(self) -> str:
         """Text both ways and look at what each handset saw."""
-        self.phones.sms(ANA, self._masked[ANA], "I am at the corner")
-        self.phones.sms(BEN, self._masked[BEN], "Two minutes")
+        corner = self.phones.sms(ANA, self._masked[ANA], "I am at the corner")
+        minutes = self.phones.sms(BEN, self._masked[BEN], "Two minutes")
+        self._texts = [corner, minutes]
         ana, ben = self.phones.seen_by(ANA), self.phones.seen_by(BEN)
         expect("I am at the corner" in _received(ben), "Ben reads Ana's text", _received(ben))
         expect("Two minutes" in _received(ana), "Ana reads Ben's text", _received(ana))
         expect(BEN not in str(ana["messages"]) and ANA not in str(ben["messages"]), "neither sees the other's number")
         return f"Ana saw only {_peers(ana, ANA)}, Ben saw only {_peers(ben, BEN)}"
+
+    def call_is_recorded(self) -> str:
+        """Hold a call until it is recorded, hang up, and look for the recording on both sides."""
+        call = self.phones.hold_call(ANA, self._masked[ANA])["call_sid"]
+        self._settle()
+        under_way = self._twilio.recordings_of(call)
+        expect([one["status"] for one in under_way] == ["in-progress"], "the call is being recorded, once", under_way)
+        self.phones.advance_clock(CALL_SECONDS)
+        self.phones.hang_up(call)
+        self._settle()
+        expect(not self._twilio.recordings_of(call), "Twilio has no recording of the call any more")
+        kept = {version["Key"]: version for version in self._kept()}
+        folder = f"call-recordings/{self._session}/{under_way[0]['sid']}"
+        expect(set(kept) == {f"{folder}.wav", f"{folder}.json"}, "the sound and what is known of it are kept", kept)
+        tags = self._s3.get_object_tagging(Bucket=self._bucket, Key=f"{folder}.wav")["TagSet"]
+        consents = {tag["Key"]: tag["Value"] for tag in tags}.get("consents", "")
+        expect(len(consents.split()) == 2, "its tags name both consents", tags)
+        return f"{kept[f'{folder}.wav']['Size']} bytes at {_shortened(folder)}.wav; Twilio answers 404"
+
+    def texts_are_kept(self) -> str:
+        """Wait until the texts are archived, and look for their three copies at Twilio."""
+        self.phones.advance_clock(ARCHIVE_SECONDS)
+        self._settle()
+        for text in self._texts:
+            legs = [text["message_sid"], text["outbound_message_sid"]]
+            interaction = Resource(ResourceKind.INTERACTION, text["interaction_sid"], self._session)
+            copies = [*(Resource(ResourceKind.MESSAGE, sid) for sid in legs), interaction]
+            left = [str(copy.kind) for copy in copies if not self._twilio.is_gone(copy)]
+            expect(not left, "no copy is left at Twilio", left)
+        wanted = {f"messages/{self._session}/{text['message_sid']}.json" for text in self._texts}
+        kept = {version["Key"] for version in self._kept()}
+        expect(wanted <= kept, "each text is kept", kept)
+        return f"{len(wanted)} texts at messages/{self._session[:8]}…; inbound, outbound and interaction answer 404"
 
     def broken_gate(self) -> str:
         """Break every webhook handler; Cleo and Ben have no session, because Cleo never consented."""
@@ -284,14 +347,49 @@ class Conversation:
         refusal = f"{again.status} {again.body['title']}"
         return f"alert {_alerts([stop], [])} found by the reconciler; a new session is refused: {refusal}"
 
-    def consent(self, party: str, state: str) -> Answer:
-        """Record an in-app consent event of one party for the scope `manage`."""
+    def erasure_is_proven(self) -> str:
+        """Erase Ana, look for what is left of her, and hold the proof against the stack's public key."""
+        asked = self.api.post("/v1/erasures", {"party": ANA, "reason": "art-17"})
+        expect(asked.status == 202, "the erasure begins", asked)
+        told = asked.body
+        for _ in range(ERASURE_ATTEMPTS):
+            self.phones.advance_clock(RECONCILE_SECONDS)
+            self._settle()
+            told = self.api.get(f"/v1/erasures/{asked.body['erasure']}").body
+            if told["state"] == "done":
+                break
+        expect(told["state"] == "done", "the erasure comes to its end", told["state"])
+        expect(not self._kept(), "nothing of the conversation is in the bucket", len(self._kept()))
+        kinds, ends = (ResourceKind.MESSAGE, ResourceKind.CALL), ("From", "To")
+        left = [one for kind in kinds for end in ends for one in self._twilio.listed(kind, {end: ANA})]
+        expect(not left, "Twilio has no text and no call of hers", len(left))
+        key = self._kms.get_public_key(KeyId=self._proof_key)["PublicKey"]
+        proof = verified(told["proof"], pem(key))
+        expect(proof.holds and proof.document["party"] == told["party"], "the proof holds", proof)
+        changed = told["proof"].replace("art-17", "art-71")
+        expect(not verified(changed, pem(key)).holds, "a proof that was changed does not hold")
+        found = sum(one["found"] for one in proof.document["erased"])
+        return f"{found} things found and gone, {_remaining(proof.document)}; proof {_shortened(told['erasure'])} holds"
+
+    def _settle(self) -> None:
+        """Let webhooks and queues be worked off, twice: a webhook makes work, and work makes webhooks."""
+        for _ in range(2):
+            self.phones.settle()
+            self.api.settle()
+
+    def _kept(self) -> list[dict[str, Any]]:
+        """Return every version of everything that is kept of the session."""
+        listed = self._s3.list_object_versions(Bucket=self._bucket)
+        return [dict(one) for one in listed.get("Versions", []) if self._session in one["Key"]]
+
+    def consent(self, party: str, state: str, scope: str = "manage") -> Answer:
+        """Record an in-app consent event of one party."""
         answer = self.api.post(
             "/v1/consents",
             {
                 "party": party,
                 "counterpart": None,
-                "scope": "manage",
+                "scope": scope,
                 "state": state,
                 "method": "in_app",
                 "notice": {
@@ -308,8 +406,17 @@ class Conversation:
         expect(answer.status == 201, "the consent is recorded", answer)
         return answer
 
-    def _open(self) -> Answer:
-        return self.api.post("/v1/sessions", {"participants": [{"identifier": ANA}, {"identifier": BEN}]})
+    def _open(self, **wanted: Any) -> Answer:
+        return self.api.post("/v1/sessions", {"participants": [{"identifier": ANA}, {"identifier": BEN}], **wanted})
+
+
+def _shortened(name: str) -> str:
+    """Return a name whose SIDs and ids are cut short, for people to read."""
+    return re.sub(r"\b([A-Z]{2}|er_)([0-9a-f]{6})[0-9a-f]+", r"\1\2…", name)
+
+
+def _remaining(document: Mapping[str, Any]) -> str:
+    return f"what remains is named: {', '.join(sorted({one['why'] for one in document['remains']}))}"
 
 
 def _received(phone: dict[str, Any]) -> list[str]:

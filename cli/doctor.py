@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from parley.adapters.live_twilio import RECORDING_DEFAULT, is_switched_off
-from parley.adapters.twilio_api import PROXY, VOICE
+from parley.adapters.twilio_api import CONVERSATIONS, PROXY, VIDEO, VOICE
+from parley.core.chat import ASKS, TOLD
+from parley.core.sweeping import is_own_name
 from parley.ports import CarrierError
 
 from cli.errors import CANNOT_TELL, DRIFT, OK
@@ -61,8 +63,13 @@ class Reads(Protocol):
         ...
 
 
-def examine(twilio: Reads, service: str) -> list[Finding]:
-    """Return what there is to say about each trap, for the account of a Proxy service."""
+def examine(
+    twilio: Reads, service: str, *, channels: Collection[str] = (), gate: str = "", stack: str = ""
+) -> list[Finding]:
+    """Return what there is to say about each trap, for the account of a Proxy service.
+
+    `channels` are the stack's, `gate` is the address of its API, and `stack` what the names of its rooms begin with.
+    """
     return [
         _asked("account-recording", lambda: _recording(twilio)),
         _asked("proxy-access", lambda: _access(twilio)),
@@ -75,7 +82,103 @@ def examine(twilio: Reads, service: str) -> list[Finding]:
             "see that HTTP basic authentication for media is enforced (Twilio Console, Voice, Settings; Messaging,"
             " Settings)",
         ),
+        *(_video(twilio, stack) if "video" in channels else []),
+        *([_asked("chat-webhooks", lambda: _chat(twilio, gate))] if "chat" in channels else []),
     ]
+
+
+def _video(twilio: Reads, stack: str) -> list[Finding]:
+    return [
+        _asked("video-recordings-storage", lambda: _storage(twilio, "RecordingSettings", "recordings")),
+        _asked("video-compositions-storage", lambda: _storage(twilio, "CompositionSettings", "compositions")),
+        _asked("video-rooms", lambda: _rooms(twilio, stack)),
+        Finding(
+            "video-room-defaults",
+            Word.BY_HAND,
+            "whether a room that an app makes by joining it records by itself: no API of Twilio's tells",
+            "switch client-side room creation and recording off (Twilio Console, Video, Settings, Room Settings)",
+        ),
+    ]
+
+
+def _storage(twilio: Reads, resource: str, what: str) -> Finding:
+    """https://www.twilio.com/docs/video/tutorials/storing-aws-s3 and /docs/video/tutorials/encrypted-recordings."""
+    trap = f"video-{what}-storage"
+    try:
+        found = twilio.read(f"fetch-{what}-settings", VIDEO, f"/v1/{resource}/Default")
+    except CarrierError as error:
+        if error.status != 404:
+            raise
+        found = {}
+    if found.get("aws_storage_enabled"):
+        return Finding(
+            trap,
+            Word.TRAP,
+            f"Twilio puts video {what} straight into a bucket of its settings: they are neither archived nor deleted by"
+            " the stack, whoever consented",
+            f"switch it off: `curl -X POST -u KEY:SECRET https://{VIDEO}/v1/{resource}/Default -d FriendlyName=off -d"
+            " AwsStorageEnabled=false`",
+        )
+    if found.get("encryption_enabled"):
+        return Finding(
+            trap,
+            Word.TRAP,
+            f"Twilio encrypts video {what} under a public key of yours, so the archive cannot tell what they are and"
+            " keeps none",
+            f"switch it off: `curl -X POST -u KEY:SECRET https://{VIDEO}/v1/{resource}/Default -d FriendlyName=off -d"
+            " EncryptionEnabled=false`; the bucket encrypts them",
+        )
+    return Finding(trap, Word.FINE, f"video {what} stay at Twilio until the stack has archived them")
+
+
+def _rooms(twilio: Reads, stack: str) -> Finding:
+    """https://www.twilio.com/docs/video/api/rooms-resource: RecordParticipantsOnConnect records everybody who joins."""
+    trap, query = "video-rooms", {"Status": "in-progress", "PageSize": "100"}
+    rooms = list(twilio.entries("list-rooms", VIDEO, "/v1/Rooms", query, "rooms"))
+    own = [each for each in rooms if is_own_name(each.get("unique_name"), stack)]
+    if found := sorted(str(each["sid"]) for each in own if each.get("record_participants_on_connect")):
+        return Finding(
+            trap,
+            Word.TRAP,
+            f"{', '.join(found)} records everybody who joins, before anybody consents",
+            "create rooms without RecordParticipantsOnConnect; the stack turns recording on",
+        )
+    if len(own) < len(rooms):
+        return Finding(
+            trap,
+            Word.BY_HAND,
+            f"whether the {len(rooms) - len(own)} rooms in progress are this stack's whose name does not begin with"
+            f" {stack}-: it records, sweeps and erases nothing in them",
+            f"create the stack's rooms with a UniqueName that begins with {stack}-",
+        )
+    return Finding(trap, Word.FINE, f"none of the {len(own)} rooms in progress records by itself")
+
+
+def _chat(twilio: Reads, gate: str) -> Finding:
+    """https://www.twilio.com/docs/conversations-classic/api/webhook-configuration-resource."""
+    trap, url = "chat-webhooks", f"{gate.rstrip('/')}/twilio/conversation"
+    fix = (
+        f"`curl -X POST -u KEY:SECRET https://{CONVERSATIONS}/v1/Configuration/Webhooks -d Method=POST"
+        f" -d PreWebhookUrl={url} -d PostWebhookUrl={url}"
+        + "".join(f" -d Filters={event}" for event in sorted({*ASKS, TOLD}))
+        + "`"
+    )
+    try:
+        found = twilio.read("fetch-chat-webhooks", CONVERSATIONS, "/v1/Configuration/Webhooks")
+    except CarrierError as error:
+        if error.status != 404:
+            raise
+        found = {}
+    missing = sorted({*ASKS, TOLD} - set(found.get("filters") or ()))
+    if found.get("pre_webhook_url") != url or found.get("post_webhook_url") != url:
+        what = "the account's conversations do not ask this stack, so messages pass without anybody's consent"
+    elif missing:
+        what = f"the account's conversations say nothing of {', '.join(missing)}"
+    elif str(found.get("method") or "POST").upper() != "POST":
+        what = "the account's conversations ask with GET, which the stack does not answer"
+    else:
+        return Finding(trap, Word.FINE, "the account's conversations ask this stack before a message is taken")
+    return Finding(trap, Word.TRAP, what, fix)
 
 
 def _asked(trap: str, ask: Callable[[], Finding]) -> Finding:

@@ -262,7 +262,13 @@ def doctor(
     with _working("asking Twilio"):
         made = verification.clients(cloud.aws_environment() if cloud else None)
         twilio = verification.carrier(declaration, made, cloud)
-        found = traps.examine(twilio, verification.service_of(declaration))
+        found = traps.examine(
+            twilio,
+            verification.service_of(declaration),
+            channels=declaration.get("channels", ()),
+            gate=str(outputs.get("gateUrl") or ""),
+            stack=str(declaration.get("stack") or stack),
+        )
     if as_json:
         print(traps.to_json(stack, found, now))
     else:

@@ -43,6 +43,14 @@ class Phones:
         """Call for `seconds`; the answer tells whether it was connected and what the caller heard."""
         return self._send("POST", "/_sim/call", {"from": caller, "to": called, "duration": seconds})
 
+    def hold_call(self, caller: str, called: str) -> dict[str, Any]:
+        """Call and stay on the line until `hang_up`; the answer has the call's SID, and says if it was connected."""
+        return self._send("POST", "/_sim/call", {"from": caller, "to": called, "hold": True})
+
+    def hang_up(self, call_sid: str) -> None:
+        """End a call that was held, and wait until its webhooks were delivered."""
+        self._send("POST", "/_sim/hangup", {"call_sid": call_sid})
+
     def seen_by(self, number: str) -> dict[str, Any]:
         """Return the messages and calls that the handset of `number` saw."""
         return self._send("GET", f"/_sim/phones/{number}")
@@ -50,6 +58,10 @@ class Phones:
     def advance_clock(self, seconds: float) -> None:
         """Move the clock of the local cloud forward; what falls due happens before this returns."""
         self._send("POST", "/_sim/clock", {"advance": seconds})
+
+    def settle(self) -> None:
+        """Wait until every webhook that is under way was delivered."""
+        self._send("GET", "/_sim/webhooks")
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = _request(self._http, method, self._endpoint + path, body)
@@ -60,13 +72,16 @@ class Phones:
 
 
 class GateApi:
-    """The deployed HTTP API as a first-party caller sees it: every request signed with IAM credentials (SigV4)."""
+    """The deployed HTTP API as a first-party caller sees it: every request signed with IAM credentials (SigV4).
 
-    def __init__(self, cloud: CloudInfo, url: str) -> None:
+    They are the cloud's own, unless those of a role's session are given.
+    """
+
+    def __init__(self, cloud: CloudInfo, url: str, credentials: Credentials | None = None) -> None:
         self._url = url
         self._gateway = cloud.gateway_url
         self._http = urllib3.PoolManager(retries=False, timeout=TIMEOUT)
-        self._credentials = Credentials(cloud.aws_access_key_id, cloud.aws_secret_access_key)
+        self._credentials = credentials or Credentials(cloud.aws_access_key_id, cloud.aws_secret_access_key)
         self._region = cloud.aws_region
 
     def post(self, path: str, body: dict[str, Any]) -> Answer:
@@ -77,9 +92,13 @@ class GateApi:
         """Send a signed GET."""
         return self._signed("GET", path, None)
 
-    def delete(self, path: str) -> Answer:
-        """Send a signed DELETE."""
-        return self._signed("DELETE", path, None)
+    def put(self, path: str, body: dict[str, Any]) -> Answer:
+        """Send a signed PUT with a JSON body."""
+        return self._signed("PUT", path, body)
+
+    def delete(self, path: str, body: dict[str, Any] | None = None) -> Answer:
+        """Send a signed DELETE, with a JSON body if one is given."""
+        return self._signed("DELETE", path, body)
 
     def unsigned_post(self, path: str, body: dict[str, Any]) -> Answer:
         """Send a POST without a signature, as a stranger on the internet would."""
@@ -92,6 +111,15 @@ class GateApi:
     def mend_functions(self) -> None:
         """End every injected fault."""
         _request(self._http, "DELETE", self._gateway + "/_sim/faults", None)
+
+    def settle(self) -> None:
+        """Wait until no message of a queue and no record of a stream waits for its first attempt.
+
+        Raises UserError when that takes longer than half a minute.
+        """
+        answer = _request(self._http, "POST", self._gateway + "/_sim/settle", None)
+        if answer.status != 204:
+            raise UserError("the functions of the local cloud are still at work after half a minute: see its log")
 
     def _signed(self, method: str, path: str, body: dict[str, Any] | None) -> Answer:
         data = json.dumps(body).encode() if body is not None else b""

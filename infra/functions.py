@@ -317,10 +317,13 @@ HANDLERS = (
     Handler(
         "rooms",
         "parley.handlers.rooms.handle",
-        8,
-        _WITHDRAW,
+        14,
+        (*_WITHDRAW, "dynamodb:ConditionCheckItem"),
         (Route("POST", "/twilio/room"),),
-        sends=("archive",),
+        index=(_LIST,),
+        every="rate(1 minute)",
+        work=Work(visibility=60, receives=10),
+        sends=("archive", "rooms"),
         channel="video",
     ),
     # Conversations asks before it takes a message, and waits 5 s.

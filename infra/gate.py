@@ -197,13 +197,13 @@ class ConsentGate(pulumi.ComponentResource):
         for function in self.functions.values():
             self._route(api, function)
         self._schedules = aws.scheduler.ScheduleGroup("gate", name=settings.prefix, opts=self._child)
-        self._schedule(self.functions["reconcile"])
-        self._schedule(self.functions["chain"])
-        self._schedule(self.functions["recorder"])
-        self._schedule(self.functions["sweep"])
+        for function in self.functions.values():
+            # The daily check waits for the declaration that it reads (`check_daily`).
+            if function.handler.every and not function.handler.inspects:
+                self._schedule(function)
+        self._follow(self.functions["evidence"])
         for function in self.functions.values():
             self._feed(function)
-        self._follow(self.functions["evidence"])
         self.register_outputs({"functions": self.function_names})
 
     @property

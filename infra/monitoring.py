@@ -90,16 +90,7 @@ class Monitoring(pulumi.ComponentResource):
             statistic="p99",
             threshold=settings.alarms.intercept_milliseconds,
         )
-        self._alarm(
-            "reconcile-stopped",
-            "The reconciler has not run for two of its intervals: a lost withdrawal would not be noticed",
-            namespace="AWS/Lambda",
-            metric="Invocations",
-            dimensions={"FunctionName": gate.functions["reconcile"].function.name},
-            threshold=1,
-            below=True,
-            period=max(FIVE_MINUTES, 2 * settings.session.reconcile_seconds),
-        )
+        self._watch_silence(gate)
         self._alarm(
             "exposure",
             "Somebody stayed reachable after saying no for longer than the bound of this stack",
@@ -109,16 +100,6 @@ class Monitoring(pulumi.ComponentResource):
             statistic="Maximum",
             # Reaching the bound keeps it.
             threshold=exposure_seconds(settings) + 1,
-        )
-        self._alarm(
-            "verify-stopped",
-            "The daily check has not run for a day: nobody would notice what differs from the declaration",
-            namespace="AWS/Lambda",
-            metric="Invocations",
-            dimensions={"FunctionName": gate.functions["verify"].function.name},
-            threshold=1,
-            below=True,
-            period=ONE_DAY,
         )
         for metric, what in (("Differences", "differs from"), ("CannotTell", "cannot be held against")):
             self._alarm(
@@ -134,6 +115,26 @@ class Monitoring(pulumi.ComponentResource):
         self._watch_evidence(gate)
         self._watch_records()
         self.register_outputs({"topicArn": self.topic.arn})
+
+    def _watch_silence(self, gate: ConsentGate) -> None:
+        """Watch that what the clock starts runs at all."""
+        for name, seconds, what in (
+            ("reconcile", 2 * self._settings.session.reconcile_seconds, "a lost withdrawal"),
+            ("recorder", FIVE_MINUTES, "a recording that must not go on"),
+            ("sweep", ONE_DAY, "what is over its time at Twilio"),
+            ("verify", ONE_DAY, "what differs from the declaration"),
+            ("chain", ONE_DAY, "a consent record that was changed"),
+        ):
+            self._alarm(
+                f"{name}-stopped",
+                f"{name} does not run any more: nobody would notice {what}",
+                namespace="AWS/Lambda",
+                metric="Invocations",
+                dimensions={"FunctionName": gate.functions[name].function.name},
+                threshold=1,
+                below=True,
+                period=max(FIVE_MINUTES, seconds),
+            )
 
     def _watch_evidence(self, gate: ConsentGate) -> None:
         """Watch that each consent record is copied, and that chains and copies are held against each other."""
@@ -161,16 +162,6 @@ class Monitoring(pulumi.ComponentResource):
                 threshold=1,
                 period=period,
             )
-        self._alarm(
-            "chain-stopped",
-            "The check of the chains has not run for a day: nobody would notice a consent record that was changed",
-            namespace="AWS/Lambda",
-            metric="Invocations",
-            dimensions={"FunctionName": gate.functions["chain"].function.name},
-            threshold=1,
-            below=True,
-            period=ONE_DAY,
-        )
 
     def _watch_records(self) -> None:
         """Watch what the pipelines of records tell: each of these is a promise at risk, whose log names the record."""
@@ -193,6 +184,7 @@ class Monitoring(pulumi.ComponentResource):
                 1,
                 "The day has come on which a legal hold is to be reviewed",
             ),
+            ("MessagesUngated", "messages-ungated", FIVE_MINUTES, 1, "A chat message passed without consent"),
             ("ReadsDenied", "reads-denied", FIVE_MINUTES, 10, "Somebody tries to read records who may not"),
         ):
             self._alarm(

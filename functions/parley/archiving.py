@@ -228,8 +228,8 @@ def _upload(record: Record, key: str, media_type: str) -> tuple[Record, Mapping[
     if present is not None:
         return record, present
     upload = content.begin(key, media_type=media_type, tags=archive.tags(record), held=is_under_hold(record))
-    begun = replace(record, upload=upload)
-    if not runtime.ledger().advance(record, begun):
+    begun = _advance(record, replace(record, upload=upload))
+    if begun is None:
         content.abandon(key, upload)
         raise ChangedMeanwhileError
     return begun, {}
@@ -251,23 +251,39 @@ def write_down(record: Record, archived: Record) -> Record:
 
     Where the record was dropped or erased meanwhile the object goes. Raises ChangedMeanwhileError.
     """
-    if runtime.ledger().advance(record, archived):
+    written = _advance(record, archived)
+    if written is not None:
         log.emit(
             "record-archived",
-            record=archived.sid,
-            session=archived.session,
-            size=archived.size,
-            seconds=archived.seconds,
-            consents=list(archived.consents),
+            record=written.sid,
+            session=written.session,
+            size=written.size,
+            seconds=written.seconds,
+            consents=list(written.consents),
         )
         measure(RecordsArchived=1)
-        return archived
+        return written
     current = runtime.ledger().record(record.sid)
     if current is not None and current.stage in {Stage.ARCHIVED, Stage.DELETED}:
         return current
     if current is None or current.stage is not Stage.CAPTURED:
         withdraw_copy(archived)
     raise ChangedMeanwhileError
+
+
+def _advance(record: Record, after: Record) -> Record | None:
+    """Write a record on and return it as it is written; None if somebody else has moved it on.
+
+    Whoever stops a recording writes why it ends, at the moment at which its end brings it here: that is taken in.
+    """
+    ledger = runtime.ledger()
+    if ledger.advance(record, after):
+        return after
+    current = ledger.record(record.sid)
+    if current is None or current == record or replace(current, reason=record.reason) != record:
+        return None
+    after = replace(after, reason=current.reason)
+    return after if ledger.advance(current, after) else None
 
 
 def withdraw_copy(record: Record) -> None:
@@ -380,7 +396,7 @@ def gone(record: Record) -> None:
         stage=Stage.DELETED if record.stage is Stage.ARCHIVED else Stage.DISCARDED,
         deleted_at=runtime.clock().now(),
     )
-    if not runtime.ledger().advance(record, after):
+    if _advance(record, after) is None:
         current = runtime.ledger().record(record.sid)
         if current is not None and current.stage not in DONE:
             raise ChangedMeanwhileError

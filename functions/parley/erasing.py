@@ -453,18 +453,20 @@ class _Run:
         for key, upload in versions.uploads(bucket, item.place):
             versions.abort(bucket, key, upload)
         limit = runtime.environment().minimums.get(str(item.record_class))
-        floor = timedelta(days=limit.days) if limit else timedelta(0)
+        floor = timedelta(days=limit.days) if limit else None
         going: list[Version] = []
         kept: list[Version] = []
         for version in self._of(bucket, item):
-            (kept if not version.marker and version.made_at + floor > now else going).append(version)
+            # Without a limit nothing is kept, not even what S3's clock has from a moment after ours.
+            young = floor is not None and version.made_at + floor > now
+            (kept if young and not version.marker else going).append(version)
         protected = {version.key for version in kept}
         # A marker in front of what has to stay would come off it.
         going = [version for version in going if not version.marker or version.key not in protected]
         removal = versions.delete(bucket, going)
         answers = {"deleted": removal.deleted} if removal.deleted else {}
         remains = []
-        if kept and limit is not None:
+        if kept and limit is not None and floor is not None:
             until = max(version.made_at for version in kept) + floor
             remains.append(Remains(Why.KEPT, len(kept), until, limit.rule))
         stay = {(version.key, version.id) for version in kept}

@@ -19,7 +19,7 @@ and when somebody does not agree, or has left the other alone:
 | write down | each recording there is gets its record, or one that says that it is dropped | the same |
 | settle | write that nothing is owed | all that there has to be |
 
-Twilio does not repeat a callback that fails. So the handler puts the room on the queue of `recorder`, and once a minute
+Twilio does not repeat a callback that fails. So the handler puts the room on a queue of its own, and once a minute
 every room that goes on is looked at, whatever was heard of it.
 """
 
@@ -58,7 +58,7 @@ from parley.ports import CarrierError, LedgerError
 from parley.telling import is_late
 from parley.work import Message
 
-QUEUE = "recorder"
+QUEUE = "rooms"
 CHANNEL = "video"
 ATTEMPTS = 6
 """How often what others got ahead of is read and written again."""
@@ -327,9 +327,7 @@ def _silence(sid: str, reason: str, deadline: float | None) -> bool:
 
 def look_after() -> int:
     """Put a message on the queue for each room that goes on; return how many there are."""
-    if CHANNEL not in runtime.environment().channels:
-        return 0
-    going_on = [{"kind": "room", "room": sid} for sid in runtime.ledger().rooms_on()]
+    going_on = [{"room": sid} for sid in runtime.ledger().rooms_on()]
     runtime.queues().send(QUEUE, *going_on)
     return len(going_on)
 
@@ -340,8 +338,8 @@ def check(message: Message) -> None:
 
 
 def look_later(sid: str) -> None:
-    """Have a room looked at by whoever works on the queue. Raises QueueError."""
-    runtime.queues().send(QUEUE, {"kind": "room", "room": sid})
+    """Have a room looked at again by whoever works on the queue. Raises QueueError."""
+    runtime.queues().send(QUEUE, {"room": sid})
 
 
 # Telling ------------------------------------------------------------------------------------------------------

@@ -705,6 +705,8 @@ class Sweep:
             waiting = self._ledger.waiting([str(each["sid"]) for each in messages])
             for each in messages:
                 find = self._chat_message(sid, each, records.get(str(each["sid"])))
+                if find.record is not None and find.record.stage is Stage.CAPTURED:
+                    self._archive_chat(find)
                 left += not self._act(find, each, waiting.get(find.resource.sid))
         if goes is not None and not left:
             self._act(goes, entry)
@@ -713,6 +715,17 @@ class Sweep:
         made = _moment(entry.get("date_created")) or self._now
         resource = Resource(ResourceKind.CHAT_MESSAGE, str(entry["sid"]), conversation)
         return Find(resource, made, made, record, held=self._holds_on(record, (), conversation, conversation))
+
+    def _archive_chat(self, find: Find) -> None:
+        """Tell the archive of a chat message that may be kept and that it has not read."""
+        if self._now - find.made_at < SETTLED:
+            return
+        self.tally.count(find.resource.kind, "archive")
+        if not self._dry:
+            log.emit("message-found", "WARNING", message=find.resource.sid, known=True)
+            with self._lock:
+                told = {"kind": str(find.resource.kind), "sid": find.resource.sid, "conversation": find.resource.parent}
+                self._archive.append(told)
 
     # Whose it is, and what is held ----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from moto.iam.access_control import PermissionResult
@@ -25,6 +26,7 @@ from local.aws import (
     moto_time,
     multipart,
     object_lock,
+    presigned,
     queues,
     snapshot,
 )
@@ -49,10 +51,14 @@ class MotoHandler(OnePacketHandler, MotoRequestHandler):
 
 
 class Moto:
-    """moto's backends and API for as long as one local cloud runs; `arrived` hears of each queue with a message."""
+    """moto's backends and API for as long as one local cloud runs; `arrived` hears of each queue with a message.
 
-    def __init__(self, clock: Clock, arrived: Callable[[str], None]) -> None:
+    `administrator` are the cloud's own keys.
+    """
+
+    def __init__(self, clock: Clock, arrived: Callable[[str], None], administrator: callers.SessionKeys) -> None:
         self._door = Door(clock)
+        self._keys = partial(callers.secret_of, administrator=administrator)
         self._mends = Mends()
         self._locks = {service: threading.RLock() for service in _SERIAL}
         self._dispatcher = DomainDispatcherApplication(create_backend_app)
@@ -90,7 +96,9 @@ class Moto:
                 )
             else:
                 secure = str(environ.get("HTTP_X_FORWARDED_PROTO", "https")) == "https"
-                refusal = self._door.refusal(call, secure=secure) or log_group_key_refusal(call)
+                forged = presigned.problem(environ, self._keys)
+                refusal = Refusal(*forged) if forged else self._door.refusal(call, secure=secure)
+                refusal = refusal or log_group_key_refusal(call)
             if refusal is not None:
                 status, headers, body = render(refusal, call)
                 log.info("refused %s %s: %s", service, call.operation if call else "anonymous", refusal.message)

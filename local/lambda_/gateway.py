@@ -15,7 +15,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -76,12 +76,22 @@ class _RefusedError(Exception):
 
 
 class Gateway:
-    """Serves the HTTP APIs that moto holds."""
+    """Serves the HTTP APIs that moto holds.
+
+    `settle` waits until nothing that has arrived waits for its first attempt, and says whether it came to that.
+    """
 
     def __init__(
-        self, functions: Functions, faults: Faults, logs: FunctionLogs, clock: Clock, administrator: SessionKeys
+        self,
+        functions: Functions,
+        faults: Faults,
+        logs: FunctionLogs,
+        clock: Clock,
+        administrator: SessionKeys,
+        settle: Callable[[], bool],
     ) -> None:
         self._functions = functions
+        self._settle = settle
         self._faults = faults
         self._logs = logs
         self._clock = clock
@@ -94,6 +104,8 @@ class Gateway:
         request = _read(environ)
         if request.path == "/_sim/faults":
             response = self._set_faults(request)
+        elif request.path == "/_sim/settle":
+            response = HttpResponse(204, [], b"") if self._settle() else _message(503, "there is work yet")
         else:
             response = self._serve(request, str(environ.get("HTTP_HOST", "")))
         start_response(f"{response.status} {_reason(response.status)}", list(response.headers))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("audio", "video")
 _RULE_KEYS: Final = frozenset({"type", "all", "publisher", "track", "kind"})
+MOST_RULES: Final = 20
+"""Of a room (https://www.twilio.com/docs/api/errors/53120)."""
 _EVERYTHING: Final = {"type": "include", "all": True}
 _NOTHING: Final = {"type": "exclude", "all": True}
 
@@ -326,10 +328,14 @@ def _rules(text: str) -> list[dict[str, Any]]:
         raise TwilioError(53120, "Rules must be JSON") from None
     if not isinstance(rules, list) or not all(isinstance(rule, dict) and _is_rule(rule) for rule in rules):
         raise TwilioError(53120, "Rules is a list of objects with type and one or more of all, publisher, track, kind")
+    if not 0 < len(rules) <= MOST_RULES:
+        raise TwilioError(53120, f"Rules is a list of 1 to {MOST_RULES} rules")
     return rules
 
 
 def _is_rule(rule: Mapping[str, Any]) -> bool:
+    if "all" in rule and (rule["all"] is not True or set(rule) != {"type", "all"}):
+        return False
     return rule.get("type") in {"include", "exclude"} and len(rule) > 1 and set(rule) <= _RULE_KEYS
 
 

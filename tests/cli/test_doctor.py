@@ -149,6 +149,81 @@ def test_transcribing_everything_is_a_trap(answer: Any, word: Word) -> None:
     assert found(answers={"intelligence.twilio.com/v2/Services": answer})["auto-transcription"].word is word
 
 
+def apps(*channels: str, **answers: Any) -> dict[str, Finding]:
+    """Examine an account of a stack with video or chat that answers like this, and return the findings by trap."""
+    told = Told(answers=answers.get("answers", {}))
+    found = doctor.examine(told, SERVICE, channels=channels, gate="https://gate.example.com", stack="prod")
+    return {each.trap: each for each in found}
+
+
+class TestVideo:
+    """What an account does to video by itself."""
+
+    def test_other_stacks_are_not_asked(self) -> None:
+        """Where there is no video or chat nothing is said of either."""
+        assert not [trap for trap in apps("voice", "sms") if trap.startswith(("video", "chat"))]
+
+    @pytest.mark.parametrize("kind", ["recordings", "compositions"])
+    @pytest.mark.parametrize(
+        ("answer", "word"),
+        [
+            (404, Word.FINE),
+            ({"aws_storage_enabled": False, "encryption_enabled": False}, Word.FINE),
+            ({"aws_storage_enabled": True}, Word.TRAP),
+            ({"encryption_enabled": True}, Word.TRAP),
+            (403, Word.UNKNOWN),
+        ],
+    )
+    def test_storage_of_its_own_is_a_trap(self, kind: str, answer: Any, word: Word) -> None:
+        """What Twilio puts elsewhere, or encrypts for somebody else, never comes into the archive."""
+        resource = {"recordings": "RecordingSettings", "compositions": "CompositionSettings"}[kind]
+        finding = apps("video", answers={f"video.twilio.com/v1/{resource}/Default": answer})[f"video-{kind}-storage"]
+        assert finding.word is word
+        assert bool(finding.fix) is (word is not Word.FINE)
+
+    @pytest.mark.parametrize(
+        ("rooms", "word"),
+        [
+            ([], Word.FINE),
+            ([{"sid": "RM1", "unique_name": "prod-7", "record_participants_on_connect": False}], Word.FINE),
+            ([{"sid": "RM1", "unique_name": "prod-7", "record_participants_on_connect": True}], Word.TRAP),
+            ([{"sid": "RM1", "unique_name": "sales", "record_participants_on_connect": True}], Word.BY_HAND),
+            (500, Word.UNKNOWN),
+        ],
+    )
+    def test_room_that_records_by_itself_is_a_trap(self, rooms: Any, word: Word) -> None:
+        """A room of the stack that records everybody who joins does so without consent; others are for a person."""
+        assert apps("video", answers={"video.twilio.com/v1/Rooms": rooms})["video-rooms"].word is word
+
+    def test_defaults_are_for_a_person(self) -> None:
+        """What no API tells is listed."""
+        assert apps("video", answers={"video.twilio.com/v1/Rooms": []})["video-room-defaults"].word is Word.BY_HAND
+
+
+HOOKS = "conversations.twilio.com/v1/Configuration/Webhooks"
+OURS = "https://gate.example.com/twilio/conversation"
+EVENTS = ["onMessageAdd", "onMessageUpdate", "onMessageAdded"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        ({"pre_webhook_url": OURS, "post_webhook_url": OURS, "filters": EVENTS, "method": "POST"}, Word.FINE),
+        ({"pre_webhook_url": OURS, "post_webhook_url": OURS, "filters": EVENTS, "method": "GET"}, Word.TRAP),
+        ({"pre_webhook_url": OURS, "post_webhook_url": OURS, "filters": EVENTS[:2]}, Word.TRAP),
+        ({"pre_webhook_url": OURS, "post_webhook_url": None, "filters": EVENTS}, Word.TRAP),
+        ({"pre_webhook_url": "https://x.example.com", "post_webhook_url": OURS, "filters": EVENTS}, Word.TRAP),
+        (404, Word.TRAP),
+        (500, Word.UNKNOWN),
+    ],
+)
+def test_conversations_that_do_not_ask_are_a_trap(answer: Any, word: Word) -> None:
+    """Before and after a message the account has to ask this stack, by POST and for every event that counts."""
+    finding = apps("chat", answers={HOOKS: answer})["chat-webhooks"]
+    assert finding.word is word
+    assert (OURS in finding.fix) is (word is Word.TRAP)
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -166,8 +241,14 @@ def test_real_account_is_examined(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command asks Twilio over its API, prints each trap with its way out, and exits with what it found."""
     with emulated_twilio() as (_, emulator, endpoint):
         own = TwilioCredentials(KEY, SECRET, (TOKEN,))
-        declaration = {"version": 1, "resources": [{"system": "twilio", "name": SERVICE, "expected": {}}]}
-        monkeypatch.setattr(command, "deployed", lambda _stack: ({"declaration": declaration}, None))
+        declaration = {
+            "version": 1,
+            "stack": "prod",
+            "channels": ["voice", "video", "chat"],
+            "resources": [{"system": "twilio", "name": SERVICE, "expected": {}}],
+        }
+        outputs = {"declaration": declaration, "gateUrl": "https://gate.example.com"}
+        monkeypatch.setattr(command, "deployed", lambda _stack: (outputs, None))
         monkeypatch.setattr(verify, "clients", lambda _environment: {})
         carrier = TwilioCarrier(lambda _renewed: own, ACCOUNT, SERVICE, endpoint, 0.0)
         monkeypatch.setattr(verify, "carrier", lambda *_arguments: carrier)
@@ -184,4 +265,6 @@ def test_real_account_is_examined(monkeypatch: pytest.MonkeyPatch) -> None:
         assert words["account-recording"] == "fine"
         assert words["proxy-access"] == "fine"
         assert words["media-authentication"] == "by hand"
+        assert (words["video-recordings-storage"], words["video-rooms"]) == ("fine", "fine")
+        assert words["chat-webhooks"] == "trap"
         assert datetime.fromisoformat(told["checkedAt"]) <= datetime.now(UTC)

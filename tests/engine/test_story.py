@@ -65,6 +65,14 @@ class TestConversation:
         assert [one["action"] for one in decisions] == ["open", "renew"]
         assert conversation.api.get(f"/v1/decisions/{decisions[0]['decision']}").body == decisions[0]
 
+    def test_call_is_recorded(self, conversation: Conversation) -> None:
+        """A call that both let be recorded is one recording in the bucket, and none at Twilio."""
+        assert "call-recordings/KC" in conversation.call_is_recorded()
+
+    def test_texts_are_kept(self, conversation: Conversation) -> None:
+        """The texts that both let be kept are in the bucket, and none of their copies at Twilio."""
+        assert conversation.texts_are_kept().startswith("2 texts at messages/KC")
+
     def test_broken_gate(self, conversation: Conversation) -> None:
         """With the handlers down a stranger still reaches nobody."""
         assert "80908" in conversation.broken_gate()
@@ -86,3 +94,7 @@ class TestConversation:
         """Without a number that asks, nobody is asked by text."""
         answer = conversation.api.post("/v1/questions", {"party": "+12125550157", "scopes": ["manage"]})
         assert (answer.status, answer.body["type"]) == (409, "urn:parley:problem:not-asked-by-text")
+
+    def test_erasure_is_proven(self, conversation: Conversation) -> None:
+        """Whoever said STOP is erased on both sides, and the proof holds against the stack's key."""
+        assert "suppressed-for-good" in conversation.erasure_is_proven()

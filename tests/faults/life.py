@@ -31,6 +31,9 @@ ELSEWHERE = "+12125550190"
 WORDS = ("the blue door at seven", "bring the green folder", "my gate code is four four")
 PICTURE = Attachment("", "image/png", b"\x89PNG\r\n\x1a\n" + bytes(500))
 ASKED = (Scope.MANAGE, Scope.RECORD_VOICE, Scope.STORE_MESSAGES)
+HOLDS_LIMIT = 2
+"""Holds that stand at the same time."""
+
 LETHAL = 0.04
 """How likely a function dies in its work."""
 
@@ -84,10 +87,13 @@ class Life:
     def _day(self) -> None:
         """Let a day pass: what people do at random moments, and what the stack does by itself."""
         begin = self.year.now()
-        acts = sorted((self.random.randrange(HOUR, 22 * HOUR), number) for number in range(self.random.choice((0, 1, 1, 2))))
+        acts = sorted(
+            (self.random.randrange(HOUR, 22 * HOUR), number) for number in range(self.random.choice((0, 1, 1, 2)))
+        )
         moments = [(at, self._act) for at, _ in acts]
         moments += [(self.year.swept_at, self._sweep), (self.year.swept_at + HOUR, self._sweep)]
-        moments += [(at, self.year.refresh_holds) for at in range(HOUR, 24 * HOUR, 3 * HOUR)]
+        # Rows leave at midnight here, so that one application of the holds before that stands for those of every hour.
+        moments.append((24 * HOUR - 30 * MINUTE, self.year.refresh_holds))
         for at, act in sorted(moments, key=lambda each: each[0]):
             if begin + at > self.year.now():
                 self.year.reach(begin + at)
@@ -125,6 +131,7 @@ class Life:
             self._stop,
             self._hold,
             self._hold,
+            self._release,
             self._release,
             self._erase,
             self._come_back,
@@ -179,9 +186,7 @@ class Life:
         self.year.wait(1)
         answer = self.world.consent(one.phone, "withdrawn", scope="all" if scope is None else str(scope))
         assert answer["statusCode"] in {200, 201, 202}, answer
-        one.refuses(self.year.now(), *([] if scope in {None, Scope.MANAGE} else [scope]))  # type: ignore[list-item]
-        if scope is Scope.MANAGE:
-            one.refuses(self.year.now(), Scope.MANAGE)
+        one.refuses(self.year.now(), *([] if scope is None else [scope]))
         self.did["withdrew"] += 1
 
     def _stop(self) -> None:
@@ -197,7 +202,9 @@ class Life:
         self.did["stopped"] += 1
 
     def _known(self, one: Person) -> list[str]:
-        return sorted({each.proxy_identifier for each in self.year.state.participants.values() if each.identifier == one.phone})
+        return sorted(
+            {each.proxy_identifier for each in self.year.state.participants.values() if each.identifier == one.phone}
+        )
 
     # Conversations --------------------------------------------------------------------------------------------
 
@@ -241,7 +248,11 @@ class Life:
 
     def _number_of(self, session: str, one: Person) -> str:
         seats = self.year.state.participants.values()
-        return str(next(each.proxy_identifier for each in seats if each.session_sid == session and each.identifier == one.phone))
+        return str(
+            next(
+                each.proxy_identifier for each in seats if each.session_sid == session and each.identifier == one.phone
+            )
+        )
 
     def _disturb(self) -> None:
         """Let callbacks be lost, doubled, late or out of order, now and then."""
@@ -308,7 +319,7 @@ class Life:
         elif self.random.random() < 0.3:
             self.world.renew(session, ttl=HOUR)
 
-    def _note(self) -> None:
+    def _note(self) -> None:  # noqa: C901 - one loop for each kind that Twilio has
         """Note whose everything is that Twilio has made, before anybody deletes it."""
         state, truth = self.year.state, self.truth
         for one in state.interactions.values():
@@ -358,6 +369,8 @@ class Life:
 
     def _hold(self) -> None:
         """Let counsel order a hold, on somebody or on a session."""
+        if sum(one.released is None for one in self.truth.holds.values()) == HOLDS_LIMIT:
+            return
         self._numbers += 1
         name = f"case-{self._numbers}"
         review = moment(self.year.now() + 300 * DAY).date().isoformat()
@@ -373,7 +386,8 @@ class Life:
             assert self.truth.people[subject].erasures, answer
             return
         assert answer["statusCode"] == 202, answer
-        hold = self.truth.holds[name] = Held(name, subject, self.year.now())
+        late = subject.startswith("KC") and (f"SESSION#{subject}", "SESSION") not in self.year.table.there()
+        hold = self.truth.holds[name] = Held(name, subject, self.year.now(), late)
         self.did["held"] += 1
         with self._lethal():
             self.year.wait(10 * MINUTE)
@@ -422,7 +436,10 @@ class Life:
         """Note which erasures are over."""
         for one in self.people:
             for erased in one.erasures:
-                if erased.done is None and self._state(self.year.ask("GET", f"/v1/erasures/{erased.name}", id=erased.name)) == "done":
+                if (
+                    erased.done is None
+                    and self._state(self.year.ask("GET", f"/v1/erasures/{erased.name}", id=erased.name)) == "done"
+                ):
                     erased.done = self.year.now()
                     self.did["erasures done"] += 1
 

@@ -6,7 +6,6 @@ Conditions and updates are read as expressions, so whatever the adapters write i
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import hmac
@@ -156,13 +155,13 @@ class MemoryTable:
         segment, segments = arguments.get("Segment", 0), arguments.get("TotalSegments", 1)
         with self._lock:
             among = (item for item in self._all() if zlib.crc32(item["pk"]["S"].encode()) % segments == segment)
-            return {"Items": copy.deepcopy(self._filtered(among, arguments))}
+            return {"Items": _copies(self._filtered(among, arguments))}
 
     def get_item(self, **arguments: Any) -> Item:
         """Return one item."""
         with self._lock:
             item = self._get(arguments["Key"])
-            return {"Item": copy.deepcopy(item)} if item else {}
+            return {"Item": _copy(item)} if item else {}
 
     def transact_get_items(self, **arguments: Any) -> Item:
         """Return items as they are at one moment."""
@@ -211,7 +210,7 @@ class MemoryTable:
             if start:
                 found = [item for item in found if _key(item) > _key(start)]
             page, rest = found[:limit], found[limit:]
-            answer: Item = {"Items": copy.deepcopy(self._filtered(iter(page), arguments))}
+            answer: Item = {"Items": _copies(self._filtered(iter(page), arguments))}
             if rest or len(page) == limit:
                 named = ("pk", "sk", "open_shard") if indexed else ("pk", "sk")
                 answer["LastEvaluatedKey"] = {name: page[-1][name] for name in named}
@@ -255,7 +254,7 @@ class MemoryTable:
             self._items.get(key["pk"]["S"], {}).pop(key["sk"]["S"], None)
             return
         if kind == "Put":
-            item = copy.deepcopy(asked["Item"])
+            item = _copy(asked["Item"])
         else:
             item = dict(self._get(key) or key)
             values, names = asked.get("ExpressionAttributeValues", {}), asked.get("ExpressionAttributeNames", {})
@@ -270,6 +269,15 @@ class MemoryTable:
                     after = before or (values[value] if value.startswith(":") else item[names.get(value, value)])
                     item[name] = {"N": str(_plain(after) + _plain(values[added]))} if added else after
         self._items.setdefault(key["pk"]["S"], {})[key["sk"]["S"]] = item
+
+
+def _copy(item: Mapping[str, Any]) -> Item:
+    """Return an item that shares nothing with another one. All of its values are flat."""
+    return {name: dict(value) for name, value in item.items()}
+
+
+def _copies(items: Sequence[Mapping[str, Any]]) -> list[Item]:
+    return [_copy(item) for item in items]
 
 
 def _target(write: Item) -> Item:

@@ -20,6 +20,7 @@ from parley.core.bound import DECLARED, Assumptions, Path, Term, bound
 from parley.core.consent import Scope
 from parley.core.erasure import read_proof
 from parley.core.retention import RecordClass, Schedule
+from parley.handlers import chains
 
 from local.twilio.state import Call
 from tests.faults.year import BUCKET_STORES, HOUR, Year
@@ -131,11 +132,15 @@ class Person:
 
 @dataclass
 class Held:
-    """A legal hold: on the person with this key or the session with this SID, from when it was applied on."""
+    """A legal hold: on the person with this key or the session with this SID, from when it was applied on.
+
+    `late`: the row of the session was gone when the hold was ordered, and with it what finds its people and its intent.
+    """
 
     id: str
     subject: str
     placed: float
+    late: bool = False
     applied: float | None = None
     released: float | None = None
 
@@ -213,7 +218,7 @@ class Oracle:
 
     # Listing --------------------------------------------------------------------------------------------------
 
-    def list(self) -> dict[str, Thing]:
+    def everything(self) -> dict[str, Thing]:
         """Return everything on both planes, by its name."""
         things = [*self._objects(), *self._uploads(), *self._rows(), *self._letters(), *self._at_twilio()]
         found = {f"{one.place}:{one.kind}:{one.name}": one for one in things}
@@ -227,7 +232,7 @@ class Oracle:
                 for each in page.get("Versions", []):
                     made = each["LastModified"].timestamp()
                     name = f"{each['Key']}?{each['VersionId']}"
-                    self._born[each["Key"]] = min(made, self._born.get(each["Key"], made))
+                    self._born[each["Key"]] = max(made, self._born.get(each["Key"], made))
                     copy = "S3 current version" if each["IsLatest"] else "S3 noncurrent version"
                     yield self._object(bucket, "version", each["Key"], name, made, copy)
                 for each in page.get("DeleteMarkers", []):
@@ -296,7 +301,9 @@ class Oracle:
             else:
                 assert not record.parts, "a deleted recording has sound"
         for one in state.transcriptions.values():
-            yield thing("transcription", one.sid, one.created, truth.around(truth.session_of.get(one.recording_sid, "")), one)
+            yield thing(
+                "transcription", one.sid, one.created, truth.around(truth.session_of.get(one.recording_sid, "")), one
+            )
         for message in state.messages.values():
             parties = truth.by_phone(message.from_, message.to)
             yield thing("message", message.sid, message.created, parties, message)
@@ -307,7 +314,9 @@ class Oracle:
         for kept in state.archives.values():
             yield thing("call-archive", kept.sid, self._begun(kept.sid, state.calls.get(kept.sid)), (), kept)
         for interaction in state.interactions.values():
-            yield thing("interaction", interaction.sid, interaction.created, truth.around(interaction.session_sid), interaction)
+            yield thing(
+                "interaction", interaction.sid, interaction.created, truth.around(interaction.session_sid), interaction
+            )
         for session in state.sessions.values():
             made = session.ended if session.ended is not None else self.year.now()
             yield thing("session", session.sid, made, (), session)
@@ -321,7 +330,7 @@ class Oracle:
 
     def check(self) -> dict[str, Thing]:
         """List everything and hold all of it against what may be there; return the list."""
-        things = self.list()
+        things = self.everything()
         for one in things.values():
             self._check_age(one)
             self._check_consent(one)
@@ -329,6 +338,7 @@ class Oracle:
         self._check_erased(things)
         self._check_foreign(things)
         self._check_silence(things)
+        self._check_chains()
         self.checks += 1
         self._before = things
         self._held_before = frozenset(hold.id for hold in self._active() if hold.applied is not None)
@@ -340,6 +350,12 @@ class Oracle:
     @staticmethod
     def _covers(hold: Held, one: Thing) -> bool:
         return hold.subject in one.parties or (bool(one.session) and hold.subject == one.session)
+
+    def _keeps(self, hold: Held, one: Thing) -> bool:
+        """Tell whether a hold has to keep something from its order on."""
+        if hold.late and one.place == "ledger" and one.kind in {"PAST", "INTENT", "DECISION", "TOLD"}:
+            return False
+        return self._covers(hold, one)
 
     def _check_age(self, one: Thing) -> None:
         """I4: nothing is older than the path that it goes by, or than its release allows."""
@@ -418,7 +434,7 @@ class Oracle:
         """I5: whatever was there when a hold was seen to be applied is there as long as it stands."""
         holds = [hold for hold in self._active() if hold.id in self._held_before]
         for name, one in self._before.items():
-            if not any(self._covers(hold, one) for hold in holds):
+            if not any(self._keeps(hold, one) for hold in holds):
                 continue
             if one.place == "twilio" and not self._must_stay(one):
                 continue
@@ -438,7 +454,7 @@ class Oracle:
         schedule: Schedule = self.year.schedule
         if one.record_class is None or one.kind in {"marker", "upload"} or not schedule[one.record_class].hold:
             return False
-        return one.place != "ledger" or one.kind not in {"CAPTURE"} or not one.name.startswith("PARTY#")
+        return one.place != "ledger" or one.kind != "CAPTURE" or not one.name.startswith("PARTY#")
 
     def _check_legal_hold(self, one: Thing) -> None:
         key, _, version = one.name.rpartition("?")
@@ -490,21 +506,24 @@ class Oracle:
     def _touches(self, hold: Held, person: Person) -> bool:
         """Tell whether a hold may keep something of a person: on them, on somebody they spoke with, or a session."""
         shared = [people for people in self.truth.people_of.values() if person.key in people]
-        return hold.subject == person.key or any(hold.subject in people for people in shared) or (
-            person.key in self.truth.around(hold.subject)
+        return (
+            hold.subject == person.key
+            or any(hold.subject in people for people in shared)
+            or (person.key in self.truth.around(hold.subject))
         )
 
     def _proven(self, erased: Erased) -> list[Mapping[str, Any]]:
         """Return what the last proof of an erasure says remains."""
-        proofs, last, number = runtime.proofs(), None, 1
+        proofs, prefix = runtime.proofs(), f"{RecordClass.ERASURE_PROOFS}/{erased.name}"
         assert proofs is not None
-        while (text := proofs.read(erased.name if number == 1 else f"{erased.name}.{number}")) is not None:
-            last, number = text, number + 1
-        if last is None:
+        listed = self.year.s3.list_objects_v2(Bucket=EVIDENCE, Prefix=prefix).get("Contents", [])
+        if not listed:
             kept = self.year.schedule.days(RecordClass.ERASURE_PROOFS)
-            assert erased.done is not None
-            assert self.year.now() >= erased.done + kept * DAY, "I6: there is no proof of an erasure"
+            assert self.year.now() >= erased.at + kept * DAY, "I6: there is no proof of an erasure"
             return []
+        newest = max(listed, key=lambda each: each["LastModified"])["Key"]
+        last = proofs.read(newest.removeprefix(f"{RecordClass.ERASURE_PROOFS}/").removesuffix(".json"))
+        assert last is not None
         signed, document = read_proof(last)
         assert proofs.holds(signed), "I6: a proof is not signed by the stack"
         remains: list[Mapping[str, Any]] = document["remains"]
@@ -514,7 +533,7 @@ class Oracle:
         """Tell whether something is of a person, from before they were erased for the last time."""
         if one.kind == "SUPPRESSED" or one.name in self.truth.foreign or one.made > erased.at:
             return False
-        if one.place == "twilio" or one.place == "content":
+        if one.place in {"twilio", "content"}:
             return person.key in one.parties
         if one.place == "evidence":
             return person.key in str(one.data)
@@ -538,9 +557,17 @@ class Oracle:
     # The rest -------------------------------------------------------------------------------------------------
 
     def _check_foreign(self, things: Mapping[str, Thing]) -> None:
-        """The stack deletes nothing that is not its own."""
+        """Check that the stack deletes nothing that is not its own."""
         there = {one.name for one in things.values() if one.place == "twilio"}
         assert self.truth.foreign <= there, "something was deleted that is not the stack's own"
+
+    def _check_chains(self) -> None:
+        """I3: every chain verifies, and every record is as its copy says, whoever was erased or held meanwhile."""
+        try:
+            chains.handle({}, None)
+        except chains.ChainsError:
+            told = [line for line in self.year.output.getvalue().splitlines() if '"chain' in line]
+            raise AssertionError(f"I3: {told}") from None
 
     def _check_silence(self, things: Mapping[str, Thing]) -> None:
         """I8: no number, no body and no secret is in a row, a key, a tag, a message of a queue or a line of the log."""
@@ -569,7 +596,7 @@ class Oracle:
         bucket = CONTENT if one.place == "content" else EVIDENCE
         answer = self.year.s3.get_object(Bucket=bucket, Key=key, VersionId=version)
         tags = self.year.s3.get_object_tagging(Bucket=bucket, Key=key, VersionId=version)["TagSet"]
-        body = answer["Body"].read().decode("utf-8", "replace")
+        body: str = answer["Body"].read().decode("utf-8", "replace")
         return body + json.dumps(answer["Metadata"]) + json.dumps(tags)
 
 

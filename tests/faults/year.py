@@ -1,8 +1,8 @@
 """A stack over a year: everything that runs by itself, on one movable clock, with people in no hurry.
 
-The functions run as they are deployed, over the adapters that they are deployed with. Queues, the schedule, the ledger's
-stream, S3's lifecycle and DynamoDB's time to live act in the order of time, so that a year passes in seconds. S3 is
-moto's; the table, the queues and the connections to Twilio's emulator are in memory, since a year makes a hundred
+The functions run as they are deployed, over the adapters that they are deployed with. Queues, the schedule, the
+ledger's stream, S3's lifecycle and DynamoDB's time to live act in the order of time, so that a year passes in minutes.
+S3 is moto's; the table, the queues and the connections to Twilio's emulator are in memory, since a year makes a hundred
 thousand calls. Functions die between any two calls, Twilio refuses, callbacks are lost, doubled and late.
 
 `tests/faults/life.py` plays the people, `tests/faults/oracle.py` knows what may be left of them.
@@ -17,6 +17,7 @@ import itertools
 import json
 import logging
 import random
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from moto.moto_api._internal import mock_random
 from parley import runtime
 from parley import sweeping as sweeping_module
 from parley.adapters import twilio_sweep
@@ -190,6 +192,10 @@ class AgingTable(MemoryTable):
             self.first.setdefault(name, self._clock.now())
             self.last[name] = self._clock.now()
 
+    def there(self) -> set[tuple[str, str]]:
+        """Return the keys of all rows."""
+        return {(item["pk"]["S"], item["sk"]["S"]) for item in self._all()}
+
     def expire(self) -> None:
         """Remove what is over its time, as DynamoDB does some time after it."""
         now = self._clock.now()
@@ -297,13 +303,18 @@ class Wire:
             **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
         }
         told: list[tuple[str, list[tuple[str, str]]]] = []
-        content = b"".join(self._app(environ, lambda status, given, _info=None: told.append((status, given)) or print))
+
+        def begin(status: str, given: list[tuple[str, str]], _info: object = None) -> Callable[..., None]:
+            told.append((status, given))
+            return print
+
+        content = b"".join(self._app(environ, begin))
         ((status, given),) = told
         if method == "DELETE" and b"20009" in content:
             self.refused.add(parts.path.rpartition("/")[2].removesuffix(".json"))
         return HTTPResponse(
             io.BytesIO(content),
-            headers=given,
+            headers=dict(given),
             status=int(status.split()[0]),
             preload_content=named.get("preload_content", True),
             decode_content=named.get("decode_content", True),
@@ -334,7 +345,9 @@ class Inline:
 class Year:
     """One stack and its time. `random` decides what happens, `lethal` is how likely a function dies in its work."""
 
-    def __init__(self, seed: int, world: World, archives: Archives, clock: StillClock, clients: Mapping[str, Any]) -> None:
+    def __init__(
+        self, seed: int, world: World, archives: Archives, clock: StillClock, clients: Mapping[str, Any]
+    ) -> None:
         self.seed, self.world, self.archives, self.clock = seed, world, archives, clock
         self.random = random.Random(seed)
         self.schedule = schedule_of(seed)
@@ -400,7 +413,12 @@ class Year:
         """Let the operator call a route of their own."""
         event = load("consents-post")["event"]
         context = {**event["requestContext"], "http": {**event["requestContext"]["http"], "method": method}}
-        asked = {"rawPath": path, "pathParameters": parameters, "requestContext": context, "body": json.dumps(body or {})}
+        asked = {
+            "rawPath": path,
+            "pathParameters": parameters,
+            "requestContext": context,
+            "body": json.dumps(body or {}),
+        }
         return self.deliver({**event, **asked})
 
     # Time -----------------------------------------------------------------------------------------------------
@@ -426,7 +444,7 @@ class Year:
             self.drain()
             if self._work():
                 continue
-            waiting = [each.ready_at for each in self.queues.letters]
+            waiting = [self._stream_from, *(each.ready_at for each in self.queues.letters)]
             following = min([moment, self._midnight(), *(at for at in waiting if at > self.now())])
             if following > self.now():
                 self._move(following)
@@ -456,7 +474,7 @@ class Year:
         if self.now() < self._stream_from or self._streamed == len(self.table.stream):
             return False
         if self.random.random() < 0.1:
-            self._stream_from = self.now() + self.random.randrange(6 * HOUR)
+            self._stream_from = self.now() + self.random.randrange(1, 45 * MINUTE)
             return False
         rows = self.table.stream[self._streamed :]
         records = [change(row, number) for number, row in enumerate(rows, self._streamed)]
@@ -478,7 +496,9 @@ class Year:
         event = sqs_event(queue, *((each.id, json.loads(each.text)) for each in letters))
         answer = self.invoke(QUEUES[queue], event)
         failures = [] if answer is KILLED else answer["batchItemFailures"]
-        failed = {each["itemIdentifier"] for each in failures} if answer is not KILLED else {each.id for each in letters}
+        failed = (
+            {each["itemIdentifier"] for each in failures} if answer is not KILLED else {each.id for each in letters}
+        )
         twice = not failed and self.random.random() < 0.03
         for each in letters:
             if each.id in failed or twice:
@@ -524,7 +544,7 @@ def one_year(seed: int, start: float = 0.0) -> Iterator[Year]:
         api_key=KEY,
         api_secret=SECRET,
         clock=clock,
-        post=lambda *given: heard[0].hear(*given),
+        post=lambda *given: heard[0].hear(*given),  # noqa: PLW0108 - it is there later
         requests_per_second=None,
     )
     wire = Wire(emulator, fuse)
@@ -539,11 +559,19 @@ def one_year(seed: int, start: float = 0.0) -> Iterator[Year]:
     }
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(HTTPConnectionPool, "_make_request", lambda pool, *given, **named: wire.carry(pool, *given, **named))
+        # A bound method of another class would not be given the pool.
+        patch.setattr(
+            HTTPConnectionPool,
+            "_make_request",
+            lambda pool, *given, **named: wire.carry(pool, *given, **named),  # noqa: PLW0108
+        )
         stack.callback(mends.undo)
         for client in ("s3", "kms"):
             clients[client] = real(client)
         clients["kms"] = YearKms(clients["kms"])
+        names = random.Random(seed)
+        patch.setattr(secrets, "token_hex", lambda size: names.randbytes(size).hex())
+        mock_random.seed(seed)
         patch.setattr(handlers_world, "aws", clients.__getitem__)
         patch.setattr(archives_module, "aws", clients.__getitem__)
         world = stack.enter_context(one_world(clock, emulator, ENDPOINT))
@@ -557,7 +585,9 @@ def one_year(seed: int, start: float = 0.0) -> Iterator[Year]:
             yield year
 
 
-def _deployed(seed: int, world: World, clock: StillClock, clients: Mapping[str, Any], patch: pytest.MonkeyPatch) -> Year:
+def _deployed(
+    seed: int, world: World, clock: StillClock, clients: Mapping[str, Any], patch: pytest.MonkeyPatch
+) -> Year:
     schedule = schedule_of(seed)
     copies = {str(each): schedule[each].twilio_copy_days for each in COPIES[0]}
     held = [str(each.record_class) for each in schedule.retentions.values() if each.hold]
@@ -571,7 +601,8 @@ def _deployed(seed: int, world: World, clock: StillClock, clients: Mapping[str, 
     for bucket, store in BUCKET_STORES.items():
         assert store in BUCKETS
         s3.put_bucket_lifecycle_configuration(
-            Bucket=bucket, LifecycleConfiguration={"Rules": [_rule(one) for one in retention.lifecycle_rules(schedule, store)]}
+            Bucket=bucket,
+            LifecycleConfiguration={"Rules": [_rule(one) for one in retention.lifecycle_rules(schedule, store)]},
         )
     mode, days = schedule.lock()
     if mode is not Lock.NONE:

@@ -20,7 +20,7 @@ from local.aws.mends import Mends
 from tests.handlers.world import KEEP_DAYS, World, aws
 
 CONTENT, EVIDENCE = "parley-content", "parley-evidence"
-QUEUES = ("recorder", "archive", "sweep", "holds", "erasures")
+QUEUES = ("recorder", "archive", "sweep", "holds", "erasures", "rooms")
 RECEIVES = 5
 """How often a message is handed over before it is set aside."""
 
@@ -101,7 +101,8 @@ class Archives:
                 continue
             # moto counts delays by the real clock, and has no other list of messages that are not visible yet.
             for message in list(queue._messages):
-                delay = max(0, round((message.delayed_until - message.sent_timestamp) / 1000))
+                sent: Any = message.sent_timestamp  # its type is a float that moto first sets to None
+                delay = max(0, round((message.delayed_until - sent) / 1000))
                 found.append({"id": message.id, "body": json.loads(message.body), "delay": delay})
                 queue._messages.remove(message)
         return found

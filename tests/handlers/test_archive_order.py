@@ -110,6 +110,24 @@ def test_two_at_once_make_one_object(world: World, archives: Archives, number: i
 
 
 @boundaries(ARCHIVING)
+def test_reason_in_between_is_taken_in(world: World, archives: Archives, number: int) -> None:
+    """Whoever stops a recording may write why between any two calls: it is archived at once, and says why it ends."""
+    sid, call = recorded(world)
+
+    def mark() -> None:
+        record = world.ledger.record(sid)
+        assert record is not None
+        assert world.ledger.advance(record, replace(record, reason="stopped-by-withdrawal"))
+
+    with watched(number, after=False, happen=mark):
+        assert hand_over(work_of(sid, call))
+    record = world.ledger.record(sid)
+    assert record is not None
+    assert (record.stage, record.reason) == (Stage.DELETED, "stopped-by-withdrawal")
+    assert len(versions_of(archives)) == 2
+
+
+@boundaries(ARCHIVING)
 def test_drop_in_between_takes_the_object_along(world: World, archives: Archives, number: int) -> None:
     """A record that is dropped while its object is made leaves nothing in the bucket, unless it was archived first."""
     sid, call = recorded(world)

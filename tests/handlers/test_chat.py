@@ -134,7 +134,7 @@ class TestGate:
 
     def test_changed_words_are_asked_about(self, talk: Chat) -> None:
         """Saying something differently needs the same consents as saying it."""
-        changed = {"ConversationSid": talk.sid, "EventType": "onMessageUpdate"}
+        changed: dict[str, Any] = {"ConversationSid": talk.sid, "EventType": "onMessageUpdate"}
         assert talk.world.webhook(EVENT, **changed)["statusCode"] == 200
         talk.world.consent(CLEO, "withdrawn")
         assert problem_of(talk.world.webhook(EVENT, **changed)) == (403, "not-permitted")
@@ -294,6 +294,18 @@ class TestArchive:
         talk.sweep()
         assert (talk.record(kept).stage, talk.at_twilio) == (Stage.DELETED, [])
 
+    def test_lost_work_is_found_by_the_sweeper(self, world: World) -> None:
+        """A message that may be kept and that the archive never read is read when the sweeper comes by."""
+        talk = Chat(world, kept=(ANA, CLEO))
+        sid = talk.say()
+        talk.archives.waiting("archive")
+        talk.sweep()
+        assert talk.archives.waiting("archive") == []
+        world.clock.advance(2 * 3600)
+        talk.sweep()
+        talk.archive()
+        assert (talk.record(sid).stage, talk.at_twilio) == (Stage.DELETED, [])
+
     def test_hold_keeps_what_is_not_archived(self, world: World) -> None:
         """What nobody agreed to keep stays at Twilio under a hold on somebody in the conversation."""
         talk = Chat(world)
@@ -444,5 +456,9 @@ class TestWebhook:
     def test_queue_that_is_down_is_told(self, talk: Chat) -> None:
         """Without the queue a message that was taken is 503, and the sweeper finds it."""
         talk.archives.sqs.delete_queue(QueueUrl=talk.archives.urls["archive"])
-        told = {"EventType": "onMessageAdded", "MessageSid": "IM" + "1" * 32, "ConversationSid": talk.sid}
+        told: dict[str, Any] = {
+            "EventType": "onMessageAdded",
+            "MessageSid": "IM" + "1" * 32,
+            "ConversationSid": talk.sid,
+        }
         assert problem_of(talk.world.webhook(EVENT, **told)) == (503, "unavailable")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.s3.models import s3_backends
 from parley import runtime
 from parley.adapters.erasures import ErasureRows
 from parley.adapters.holds import hold_key
@@ -451,6 +452,17 @@ class TestRemains:
         assert set(lines) == {"object-versions", "record-rows", "pointer-rows"}
         assert len(list(archives.versions(CONTENT))) == 4
         assert [each.stage for each in world.ledger.records_of(world.identities.party(ANA))] == [Stage.ARCHIVED]
+
+    def test_clock_of_the_bucket_is_ahead(self, world: World, archives: Archives) -> None:
+        """What S3 dates to a moment after the function's own now goes like the rest, and is not taken for kept."""
+        talk(world, archives)
+        keys = s3_backends["123456789012"]["aws"].buckets[CONTENT].keys
+        for version in [version for name in keys for version in keys.getlist(name)]:
+            version.last_modified += timedelta(hours=1)
+        document = finish(world, archives, body(erase(ANA))["erasure"])
+        assert list(archives.versions(CONTENT)) == []
+        (objects,) = [one for one in document["erased"] if one["kind"] == "object-versions"]
+        assert objects["answers"] == {"deleted": 4}
 
 
 class TestProof:

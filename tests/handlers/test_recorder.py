@@ -462,14 +462,14 @@ class TestGoingOn:
     def test_calls_of_a_no_are_those_of_the_order(self, line: Line) -> None:
         """The no is written, then that the recording is to stop, then Twilio is asked, and at last that it has."""
         line.work()
-        line.world.emulator.callbacks.processing_seconds = 60.0
+        line.world.patch.setattr(line.world.emulator.callbacks, "processing_seconds", 60.0)
         assert count(lambda: line.say(BEN, "withdrawn")) == STOPPING
 
     @boundaries(STOPPING)
     def test_no_that_dies_is_finished(self, line: Line, number: int) -> None:
         """Wherever whoever records a no dies, the next check stops what the no is about."""
         line.work()
-        line.world.emulator.callbacks.processing_seconds = 60.0
+        line.world.patch.setattr(line.world.emulator.callbacks, "processing_seconds", 60.0)
         assert die_at(number, after=True, act=lambda: line.say(BEN, "withdrawn"))
         line.look_after()
         said_no = number >= STOPPING.index("transact_write_items")

@@ -144,7 +144,7 @@ class TestOthers:
 
     @everywhere
     def test_copies_at_twilio_have_an_age(self, environment: str) -> None:
-        """What Twilio lists may be as old as declared, a day for the sweeper, and fourteen until its deletion is granted."""
+        """What Twilio lists may be as old as declared, a day for the sweeper and fourteen for Twilio's refusals."""
         (line,) = expected(environment, "twilio").values()
         records = stacks.settings(environment).records
         assert {"session-map", "interaction-log"} <= line[OLDEST].keys()

@@ -501,7 +501,7 @@ class TestWork:
         """Each queue comes again after the function's time, so often, then into the function's own dead letters."""
         recorder = deployed(environment)
         queues, mappings = recorder.of("Queue"), recorder.of("EventSourceMapping")
-        for each in HANDLERS:
+        for each in (one for one in HANDLERS if not one.channel):
             assert (f"{each.name}-work" in queues) is (each.work is not None)
             if each.work is None:
                 continue
@@ -517,7 +517,7 @@ class TestWork:
     def test_functions_know_every_queue(self, environment: str) -> None:
         """Whoever puts work on a queue finds its URL in its environment."""
         variables = deployed(environment).of("Function")["interaction"]["environment"]["variables"]
-        assert set(json.loads(variables["PARLEY_QUEUES"])) == {e.name for e in HANDLERS if e.work}
+        assert set(json.loads(variables["PARLEY_QUEUES"])) == {e.name for e in HANDLERS if e.work and not e.channel}
 
     def test_functions_of_a_channel_come_with_it(self) -> None:
         """Video and chat have a function each, deployed only where the stack has that channel."""
@@ -673,7 +673,7 @@ class TestMonitoring:
     def test_everything_that_weakens_the_gate_is_watched(self, environment: str) -> None:
         """Errors, throttles, dead letters, server errors, slowness, exposure, what falls silent, differences."""
         expected = {f"{name}-{kind}" for name in FUNCTIONS for kind in ("errors", "throttles", "dead-letters")}
-        expected |= {f"{each.name}-work-late" for each in HANDLERS if each.work}
+        expected |= {f"{each.name}-work-late" for each in HANDLERS if each.work and not each.channel}
         assert set(deployed(environment).of("MetricAlarm")) == expected | {
             "api-errors",
             "intercept-slow",
@@ -694,6 +694,9 @@ class TestMonitoring:
             "erasures-overdue",
             "holds-to-review",
             "reads-denied",
+            "recorder-stopped",
+            "sweep-stopped",
+            "messages-ungated",
         }
 
     @everywhere
@@ -763,7 +766,7 @@ class TestOutputs:
         for entry in recorder.outputs["declaration"]["classes"]:
             for store in entry["stores"]:
                 if store["system"] == "twilio":
-                    assert (store["days"], store["enforced"]) == (entry["twilioCopyDays"], False)
+                    assert store["days"] == entry["twilioCopyDays"]
                     continue
                 place = (store["system"], store["name"], store["rule"])
                 if store["system"] == "dynamodb":
@@ -788,7 +791,7 @@ class TestOutputs:
         for store in stores:
             if store["system"] != "s3":
                 assert store.keys() == {
-                    *("system", "name", "rule", "days", "key", "readers", "processor", "enforced"),
+                    *("system", "name", "rule", "days", "key", "readers", "processor"),
                 }
                 continue
             bucket, declared = store["name"], store["remnants"]

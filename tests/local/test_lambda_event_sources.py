@@ -76,6 +76,15 @@ def test_messages_reach_the_function_and_leave_the_queue(cloud: Cloud) -> None:
     assert (waiting(cloud, url), waiting(cloud, dead)) == (0, 0)
 
 
+def test_gateway_tells_when_everything_was_handed_out(cloud: Cloud) -> None:
+    """After `POST /_sim/settle` a message that had arrived was worked off."""
+    url, _ = fed(cloud, "settled")
+    cloud.client("sqs").send_message(QueueUrl=url, MessageBody="a")
+    settle = f"{cloud.running.gateway_url}/_sim/settle"
+    assert cloud.http.request("POST", settle).status == 204
+    assert handled(cloud, "settled") == ["a"]
+
+
 def test_of_a_batch_only_the_failed_message_comes_back_and_ends_in_the_dead_letters(cloud: Cloud) -> None:
     """With ReportBatchItemFailures the good ones go; the poison comes back once and then is a dead letter."""
     url, dead = fed(cloud, "partial", FunctionResponseTypes=["ReportBatchItemFailures"])

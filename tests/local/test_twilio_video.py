@@ -214,7 +214,12 @@ def test_rules_start_and_stop_recordings(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "rules", ["x", "{}", '[{"type": "maybe", "all": true}]', '[{"type": "include"}]', '[{"x": 1}]']
+    "rules",
+    [
+        *("x", "{}", "[]", '[{"type": "maybe", "all": true}]', '[{"type": "include"}]', '[{"x": 1}]'),
+        *('[{"type": "include", "all": false}]', '[{"type": "include", "all": true, "kind": "audio"}]'),
+        json.dumps([{"type": "include", "publisher": f"guest-{number}"} for number in range(21)]),
+    ],
 )
 def test_bad_rules_are_refused(stage: Stage, rules: str) -> None:
     """Rules that are none are 53120, and so are all once the room is completed (53112)."""

@@ -52,6 +52,42 @@ def found(size: int, head: bytes) -> Found:
     return Found(size, "", (b"",), head)
 
 
+class TestVideo:
+    """The files of video."""
+
+    @pytest.mark.parametrize(
+        ("metadata", "container"),
+        [({"container_format": "mka"}, "mka"), ({"container_format": "mkv"}, "mkv"), ({"format": "webm"}, "webm")],
+    )
+    def test_twilio_tells_the_container(self, metadata: dict[str, str], container: str) -> None:
+        """Recordings have it under another name than compositions."""
+        assert archive.container_of(metadata) == container
+
+    @pytest.mark.parametrize("metadata", [{}, {"format": "exe"}, {"container_format": None}])
+    def test_other_containers_are_refused(self, metadata: dict[str, str]) -> None:
+        """What is no container that Twilio makes is not kept."""
+        with pytest.raises(MediaError):
+            archive.container_of(metadata)
+
+    @pytest.mark.parametrize(
+        ("container", "head", "seconds"),
+        [("mkv", b"\x1aE\xdf\xa3rest", 7), ("webm", b"\x1aE\xdf\xa3rest", None), ("mp4", b"\0\0\0\x20ftypisom", 7)],
+    )
+    def test_file_begins_as_its_container(self, container: str, head: bytes, seconds: int | None) -> None:
+        """Its length is Twilio's word, 0 where there is none."""
+        expected = Expected("application/octet-stream", 9, seconds)
+        assert archive.check_video(expected, found(9, head), container) == (seconds or 0)
+
+    @pytest.mark.parametrize(
+        ("container", "head", "size"),
+        [("mkv", b"<html>", 9), ("mp4", b"\x1aE\xdf\xa3rest", 9), ("mkv", b"\x1aE\xdf\xa3rest", 8), ("mkv", b"", 0)],
+    )
+    def test_anything_else_is_refused(self, container: str, head: bytes, size: int) -> None:
+        """A page, another container, a part of the file and no file at all are not kept."""
+        with pytest.raises(MediaError):
+            archive.check_video(Expected("video/x-matroska", 9 if size else 0), found(size, head), container)
+
+
 class TestWave:
     """The header of a WAV file."""
 
@@ -181,6 +217,17 @@ class TestBeside:
         assert archive.object_names(RECORD) == (f"{RECORD.sid}.wav", f"{RECORD.sid}.json")
         assert archive.object_names(MEDIA) == (MEDIA.sid, f"{MEDIA.sid}.json")
         assert archive.object_keys(MESSAGE) == (f"messages/{MESSAGE.session}/{MESSAGE.sid}.json",)
+        chat = replace(MESSAGE, sid="IM" + "6" * 32, kind=ResourceKind.CHAT_MESSAGE)
+        assert archive.object_names(chat) == (f"{chat.sid}.json",)
+
+    @pytest.mark.parametrize(
+        ("media_type", "name"),
+        [("audio/x-matroska", ".mka"), ("video/x-matroska", ".mkv"), ("video/webm", ".webm"), ("", "")],
+    )
+    def test_video_is_named_by_its_type(self, media_type: str, name: str) -> None:
+        """The object ends with its container, which is in the record before anything is put."""
+        video = replace(RECORD, sid="RT" + "6" * 32, kind=ResourceKind.VIDEO_RECORDING, media_type=media_type)
+        assert archive.object_names(video) == (f"{video.sid}{name}", f"{video.sid}.json")
 
     def test_message_has_its_text_and_both_legs(self) -> None:
         """It names people by key, and its media by object and digest."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from parley.adapters.suppressions import SuppressionRows
-from parley.adapters.table import Item, party_key
+from parley.adapters.table import Item, ends_at, party_key
 from parley.core.chains import Chain, End, Row
 from parley.core.consent import Head
 
@@ -76,9 +76,12 @@ def row(item: Item) -> Row:
 
 
 def leaves_at(item: Item) -> datetime:
-    """Return when a row leaves; one that says nothing readable stays."""
+    """Return when a row leaves, or would but for a legal hold; one that says nothing readable stays.
+
+    What a hold keeps beyond its time is not held against its copy: S3 has put a delete marker before that by then.
+    """
     try:
-        return datetime.fromtimestamp(int(item["expires_at"]["N"]), UTC)
+        return datetime.fromtimestamp(ends_at(item), UTC)
     except (KeyError, ValueError, OverflowError, OSError):
         return datetime.max.replace(tzinfo=UTC)
 

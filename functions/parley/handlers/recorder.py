@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from parley import log, recordings, rooms, runtime
+from parley import log, recordings, runtime
 from parley.core.problem import problem
 from parley.core.recording import Capture
 from parley.core.records import SidError, check_sid
@@ -30,14 +30,12 @@ def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         return take(event, _work, name="recorder")
     if "requestContext" in event:
         return _answer(event, context)
-    return {"going_on": recordings.look_after() + rooms.look_after()}
+    return {"going_on": recordings.look_after()}
 
 
 def _work(message: Message) -> None:
     if message.get("kind") == "check":
         recordings.check(message)
-    elif message.get("kind") == "room":
-        rooms.check(message)
     else:
         recordings.begin(message)
 

@@ -1,13 +1,15 @@
 """Twilio Video's StatusCallback: somebody came or left, a recording is done, a room is over.
 
 https://www.twilio.com/docs/video/api/status-callbacks. It only tells, nobody waits for the answer, and what fails is
-not repeated: so a room that could not be looked at goes on the queue. It is believed only when signed, and of what it
-says nothing but SIDs is handed on.
+not repeated: so a room that could not be looked at goes on the function's own queue. A callback is believed only when
+signed, and of what it says nothing but SIDs is handed on. Called by its schedule it has every room that goes on looked
+at, whatever was told of it.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from parley import log, rooms, runtime
 from parley.core.problem import problem
@@ -15,11 +17,21 @@ from parley.core.records import SidError, check_sid
 from parley.ports import QueueError
 from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single, unavailable
 from parley.webhook import ForgedError, authenticate
+from parley.work import is_work, take
 
 CAME: Final = "participant-connected"
 LOOKS: Final = frozenset({"room-created", "room-ended", "participant-disconnected"})
 RECORDED: Final = frozenset({"recording-completed", "recording-failed"})
 COMPOSED: Final = frozenset({"composition-available"})
+
+
+def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Take a callback, work off what the queue hands over, or, called by the schedule, have every room looked at."""
+    if is_work(event):
+        return take(event, rooms.check, name="rooms")
+    if "requestContext" in event:
+        return _hear(event, context)
+    return {"going_on": rooms.look_after()}
 
 
 def _failed(error: Exception) -> Answer:
@@ -29,7 +41,7 @@ def _failed(error: Exception) -> Answer:
 
 
 @guarded("rooms", _failed)
-def handle(request: Request) -> Answer:
+def _hear(request: Request) -> Answer:
     """Look at the room that something happened in, or hand what was recorded to the archive; answer 204."""
     form = authenticate(request)
     if single(form, "AccountSid") != runtime.environment().twilio_account_sid:
