@@ -299,10 +299,10 @@ def test_rows_leave_in_time(world: World) -> None:
     sid = world.conversation()["session"]
     keep = KEEP_DAYS["session-map"] * DAY
     ends = {int(row["expires_at"]["N"]) - int(world.clock.now()) for row in world.rows("SESSION")}
-    assert all(end == pytest.approx(3600 + keep, abs=5) for end in ends)
+    assert all(end == pytest.approx(3600 + keep, abs=120) for end in ends)
     world.get("sessions-delete", sid)
     (row,) = [row for row in world.rows("SESSION") if row["sk"]["S"] == "SESSION"]
-    assert int(row["expires_at"]["N"]) - int(world.clock.now()) == pytest.approx(keep, abs=5)
+    assert int(row["expires_at"]["N"]) - int(world.clock.now()) == pytest.approx(keep, abs=120)
     assert "open_shard" not in row
 
 

@@ -569,7 +569,7 @@ class TestAccess:
         readers = [{"role": self.ROLE, "purposes": ["dispute-resolution"]}]
         (reader,) = stacks.settings("local", access={"readers": readers}).readers
         assert (reader.role, reader.purposes) == (self.ROLE, ("dispute-resolution",))
-        assert stacks.settings("local").readers == ()
+        assert stacks.settings("dev").readers == ()
 
     @pytest.mark.parametrize(
         ("reader", "told"),

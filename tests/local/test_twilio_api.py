@@ -263,7 +263,8 @@ def test_calls_are_listed_and_deleted_when_final(stage: Stage) -> None:
     child = stage.client.calls.list(parent_call_sid=parent.sid)[0]
     assert (child.sid, child._from, child.to) == (called["outbound_call_sid"], POOL[0], BEN)
     assert [call.sid for call in stage.client.calls.list(status="completed", to=BEN)] == [child.sid]
-    assert stage.client.calls.list(start_time_after=datetime.now(UTC) + timedelta(days=2)) == []
+    later = datetime.fromtimestamp(stage.clock.now(), UTC) + timedelta(days=2)
+    assert stage.client.calls.list(start_time_after=later) == []
     with refused(20009, 409):
         stage.client.calls(child.sid).delete()
     stage.sim("POST", "clock", {"advance": 42 + 61})
