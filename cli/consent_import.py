@@ -49,7 +49,7 @@ LANES = 32
 WAITING = 4
 """Batches that may wait for each lane: enough to keep it busy, few enough to keep the file out of memory."""
 
-COLLECT_AFTER = 100_000
+COLLECT_AFTER = 1_000_000
 """How many more objects there are before Python looks for reference cycles among them (`gc.set_threshold`)."""
 
 JOURNAL_VERSION = 1
