@@ -27,7 +27,7 @@ from itertools import groupby
 from typing import Any
 
 from parley import log, runtime
-from parley.adapters.proofs import Proofs
+from parley.adapters.proofs import PREFIX, Proofs
 from parley.adapters.twilio_api import API
 from parley.adapters.versions import Version
 from parley.core.chains import RowError, read_row
@@ -672,8 +672,11 @@ def tell(name: str) -> Told | None:
 
 
 def _told_by_proofs(name: str) -> Told | None:
-    """Return what the proofs of an erasure that is over say: the last one counts."""
-    proofs, last, number = _proofs(), None, 1
-    while (text := proofs.read(proof_name(name, number))) is not None:
-        last, number = text, number + 1
-    return None if last is None else Told(Stage.DONE, None, (), last)
+    """Return what the proofs of an erasure that is over say: the last counts, and the first may have left by now."""
+    proofs, bucket = _proofs(), runtime.environment().evidence_bucket or ""
+    found = {one.key.removeprefix(PREFIX).removesuffix(".json") for one in runtime.versions().of(bucket, PREFIX + name)}
+    for last in sorted(found, key=lambda each: (len(each), each), reverse=True):
+        text = proofs.read(last)
+        if text is not None:
+            return Told(Stage.DONE, None, (), text)
+    return None

@@ -512,7 +512,7 @@ class Ledger(Protocol):
         ...
 
     def sessions_of(self, party: str) -> tuple[str, ...]:
-        """Return the SIDs of the sessions of one person that the ledger still finds by them, open or closed."""
+        """Return the SIDs of the sessions of one person of which anything is kept, open or closed."""
         ...
 
     def resources_in(self, session: str) -> frozenset[str]:

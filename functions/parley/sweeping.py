@@ -78,6 +78,8 @@ SOON: Final = timedelta(minutes=15)
 CALL_OVER: Final = frozenset({"busy", "canceled", "completed", "failed", "no-answer"})
 RECORDING_OVER: Final = frozenset({"completed", "absent", "failed"})
 MESSAGE_UNDER_WAY: Final = frozenset({"accepted", "queued", "scheduled", "sending"})
+FOUND_AGAIN: Final = frozenset({ResourceKind.SESSION, ResourceKind.CONVERSATION})
+"""What each walk finds by itself, and knows for ours, however long it waits."""
 UNANSWERABLE: Final = frozenset({401, 403, 408, TOO_MANY})
 """Refusals that say nothing of the one resource: the work is to be done again."""
 
@@ -348,15 +350,15 @@ class Sweep:
     # One resource ---------------------------------------------------------------------------------------------
 
     def _one(self, kind: ResourceKind, entry: Entry, record: Record | None, pending: PendingDeletion | None) -> None:
-        finder = {
+        finders: Mapping[ResourceKind, Callable[[Entry, Record | None], Find | None]] = {
             ResourceKind.RECORDING: self._recording,
-            ResourceKind.TRANSCRIPTION: self._transcription,
+            ResourceKind.TRANSCRIPTION: partial(self._transcription, waits=pending is not None),
             ResourceKind.MESSAGE: self._message,
             ResourceKind.CALL: self._call,
             ResourceKind.VIDEO_RECORDING: self._video,
             ResourceKind.COMPOSITION: self._composition,
-        }[kind]
-        find = finder(entry, record)
+        }
+        find = finders[kind](entry, record)
         if find is not None:
             self._act(find, entry, pending)
 
@@ -393,7 +395,7 @@ class Sweep:
 
     def _wait(self, find: Find, judged: Judgement, pending: PendingDeletion | None) -> None:
         self.tally.count(find.resource.kind, f"waits-{judged.why}")
-        if judged.why is None or find.resource.kind in WALKS:
+        if judged.why is None or find.resource.kind in FOUND_AGAIN:
             return  # the next walk comes by
         if pending is None or pending.why is not judged.why or pending.due <= self._now:
             due = self._now + WAITS[judged.why]
@@ -502,10 +504,14 @@ class Sweep:
             held=self._holds_on(record, (), "", str(entry.get("call_sid") or "")),
         )
 
-    def _transcription(self, entry: Entry, record: Record | None) -> Find | None:
+    def _transcription(self, entry: Entry, record: Record | None, *, waits: bool = False) -> Find | None:
+        """Judge a transcription: ours by the record of its recording, its call, or the row that it `waits` by.
+
+        It may outlive the first two under a legal hold, and would be nobody's when that is released.
+        """
         recording = str(entry.get("recording_sid") or "")
         of = self._ledger.record(recording) if record is None and recording else record
-        if of is None and not self._owns_recording(recording):
+        if of is None and not waits and not self._owns_recording(recording):
             return None
         made = _moment(entry.get("date_created"))
         if made is None:
@@ -644,6 +650,7 @@ class Sweep:
         entries = self._pages(ResourceKind.INTERACTION, session)
         sids = [str(each["sid"]) for each in entries]
         waiting = self._ledger.waiting(sids) if sids else {}
+        self._log_missed(session, entries)
         self._archive_missed(session, entries)
         left = 0
         for entry in entries:
@@ -663,6 +670,20 @@ class Sweep:
             held=held,
         )
 
+    def _log_missed(self, session: str, entries: Sequence[Entry]) -> None:
+        """Log the interactions that no webhook told of: a legal hold and an erasure find calls and texts by the log."""
+        settled = [each for each in entries if self._is_settled(each)]
+        missed = {str(each["sid"]) for each in settled} - self._ledger.resources_in(session) if settled else set()
+        if not missed or self._dry or self._ledger.session(session) is None:
+            return
+        for each in settled:
+            if each["sid"] in missed:
+                self._ledger.log_interaction(_told(session, each))
+                log.emit("interaction-found", "WARNING", session=session, interaction=str(each["sid"]))
+
+    def _is_settled(self, entry: Entry) -> bool:
+        return self._now - (_moment(entry.get("date_created")) or self._now) >= SETTLED
+
     def _archive_missed(self, session: str, entries: Sequence[Entry]) -> None:
         """Tell the archive of messages that may be kept and of whose end no webhook told."""
         texts = [
@@ -670,7 +691,7 @@ class Sweep:
             for each in entries
             if str(each.get("type") or "").lower() == "message"
             and each.get("inbound_resource_sid")
-            and self._now - (_moment(each.get("date_created")) or self._now) >= SETTLED
+            and self._is_settled(each)
         ]
         known = self._ledger.session(session) if texts else None
         if known is None or Scope.STORE_MESSAGES not in known.scopes:
@@ -817,7 +838,7 @@ def _told(session: str, entry: Entry) -> Interaction:
     return Interaction(
         session_sid=session,
         sid=str(entry["sid"]),
-        kind="message",
+        kind=str(entry.get("type") or "").lower(),
         inbound_status=str(entry.get("inbound_resource_status") or ""),
         outbound_status=str(entry.get("outbound_resource_status") or ""),
         inbound_participant=str(entry.get("inbound_participant_sid") or ""),

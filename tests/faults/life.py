@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from parley.core.consent import Scope
+from parley.core.consent import ConsentEvent, Method, Scope, State
 from parley.core.retention import RecordClass
 from parley.core.verdict import parse_decision_id
+from parley.ports import Entry, Refusal
 
 from local.twilio.messaging import Attachment
 from local.twilio.numbers import describe
@@ -22,7 +23,7 @@ from local.twilio.simulator import Outcome, Ring
 from local.twilio.voice import LIVE
 from tests.faults.oracle import Erased, Held, Oracle, Person, Truth
 from tests.faults.year import HOUR, MINUTE, Year, moment
-from tests.handlers.world import ACCOUNT, DAY, GATE, POOL, Answer, body
+from tests.handlers.world import ACCOUNT, DAY, POOL, Answer, body
 
 PEOPLE = tuple(f"+121255501{number}" for number in (10, 11, 12, 13, 14, 15, 16, 17))
 ELSEWHERE = "+12125550190"
@@ -93,7 +94,7 @@ class Life:
         moments = [(at, self._act) for at, _ in acts]
         moments += [(self.year.swept_at, self._sweep), (self.year.swept_at + HOUR, self._sweep)]
         # Rows leave at midnight here, so that one application of the holds before that stands for those of every hour.
-        moments.append((24 * HOUR - 30 * MINUTE, self.year.refresh_holds))
+        moments.append((int(self.year.midnight() - begin) - 30 * MINUTE, self.year.refresh_holds))
         for at, act in sorted(moments, key=lambda each: each[0]):
             if begin + at > self.year.now():
                 self.year.reach(begin + at)
@@ -135,6 +136,7 @@ class Life:
             self._release,
             self._erase,
             self._come_back,
+            self._import,
             self._stray,
             self._elsewhere,
         ]
@@ -267,6 +269,9 @@ class Life:
         self.year.drain()
         self._note()
         self.did["texted"] += outcome.connected
+        if self.random.random() < 0.1:
+            # The archive reads it in two minutes, and must not keep it any more.
+            self._lose(one, Scope.STORE_MESSAGES)
 
     def _call(self, one: Person, number: str) -> None:
         outcome = self.world.call(one.phone, number, Ring(hold=True))
@@ -299,10 +304,15 @@ class Life:
             session = self.truth.session_of.get(outcome.sid, "")
             people = self.truth.people_of.get(session, ())
             if people:
-                one = self.truth.people[self.random.choice(people)]
-                self.world.consent(one.phone, "withdrawn", scope=str(Scope.RECORD_VOICE))
-                one.refuses(self.year.now(), Scope.RECORD_VOICE)
-                self.did["withdrew in a call"] += 1
+                self._lose(self.truth.people[self.random.choice(people)], Scope.RECORD_VOICE)
+
+    def _lose(self, one: Person, scope: Scope) -> None:
+        """Let somebody take back a consent while what rests on it is under way."""
+        self.year.wait(1)
+        answer = self.world.consent(one.phone, "withdrawn", scope=str(scope))
+        assert answer["statusCode"] in {200, 201, 202}, answer
+        one.refuses(self.year.now(), scope)
+        self.did["withdrew in between"] += 1
 
     def _transcribe(self, outcome: Outcome) -> None:
         carrier = self.world.emulator.carrier
@@ -432,6 +442,25 @@ class Life:
             self._give(one, *ASKED)
             self.did["came back"] += 1
 
+    def _import(self) -> None:
+        """Let an old list be imported on which somebody stands who was erased: it reaches nobody."""
+        for one in self.people:
+            if one.away:
+                self._numbers += 1
+                old = ConsentEvent(
+                    party=one.key,
+                    scope=Scope.MANAGE,
+                    state=State.GIVEN,
+                    method=Method.ADMIN_IMPORT,
+                    effective_at=moment(self.year.now() - DAY),
+                    source_event_id=f"import-{self._numbers}",
+                    actor="cli",
+                    evidence={"reference": "list-7"},
+                )
+                ledger: Any = self.world.ledger
+                assert ledger.append_all([Entry((old,), keeps_no=True)]) == [Refusal.SAID_NO], "I6: a no was lifted"
+                self.did["imports refused"] += 1
+
     def _notice_erasures(self) -> None:
         """Note which erasures are over."""
         for one in self.people:
@@ -442,11 +471,9 @@ class Life:
                 ):
                     erased.done = self.year.now()
                     self.did["erasures done"] += 1
+                    self.oracle.check()
 
     @staticmethod
     def _state(answer: Answer) -> str:
         assert answer["statusCode"] == 200, answer
         return str(body(answer)["state"])
-
-
-__all__ = ["GATE", "Life"]

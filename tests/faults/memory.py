@@ -143,11 +143,12 @@ class MemoryTable:
 
     def __init__(self) -> None:
         self._items: dict[str, dict[str, Item]] = {}
+        self._indexed: dict[tuple[str, str], Item] = {}
         self._lock = threading.RLock()
 
     def create_table(self, **_arguments: Any) -> Item:
         """Begin with an empty table."""
-        self._items = {}
+        self._items, self._indexed = {}, {}
         return {}
 
     def scan(self, **arguments: Any) -> Item:
@@ -202,7 +203,7 @@ class MemoryTable:
         values = arguments["ExpressionAttributeValues"]
         with self._lock:
             indexed = "IndexName" in arguments
-            among = self._all() if indexed else iter(self._items.get(values[":pk"]["S"], {}).values())
+            among = self._indexed.values() if indexed else self._items.get(values[":pk"]["S"], {}).values()
             test = _test(arguments["KeyConditionExpression"])
             names = arguments.get("ExpressionAttributeNames", {})
             found = sorted((item for item in among if test(item, values, names)), key=_key)
@@ -250,6 +251,7 @@ class MemoryTable:
         if kind == "ConditionCheck":
             return
         key = _target(write)
+        self._indexed.pop(_key(key), None)
         if kind == "Delete":
             self._items.get(key["pk"]["S"], {}).pop(key["sk"]["S"], None)
             return
@@ -269,6 +271,8 @@ class MemoryTable:
                     after = before or (values[value] if value.startswith(":") else item[names.get(value, value)])
                     item[name] = {"N": str(_plain(after) + _plain(values[added]))} if added else after
         self._items.setdefault(key["pk"]["S"], {})[key["sk"]["S"]] = item
+        if "open_shard" in item:
+            self._indexed[_key(item)] = item
 
 
 def _copy(item: Mapping[str, Any]) -> Item:

@@ -445,13 +445,14 @@ class Year:
             if self._work():
                 continue
             waiting = [self._stream_from, *(each.ready_at for each in self.queues.letters)]
-            following = min([moment, self._midnight(), *(at for at in waiting if at > self.now())])
+            following = min([moment, self.midnight(), *(at for at in waiting if at > self.now())])
             if following > self.now():
                 self._move(following)
             elif following >= moment:
                 return
 
-    def _midnight(self) -> float:
+    def midnight(self) -> float:
+        """Return the next midnight, at which everything leaves that is over its time."""
         return (self.now() // DAY + 1) * DAY
 
     def _move(self, moment: float) -> None:

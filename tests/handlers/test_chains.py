@@ -157,6 +157,19 @@ class TestFindings:
         assert check(world, capsys)[0] == []
         assert len(storage.copies()) == 2
 
+    def test_held_beyond_its_time(self, world: World, storage: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+        """What a legal hold keeps beyond its time is not held against its copy, before which S3 has put a marker."""
+        (party,) = copied(world, ANA)
+        for row in [*world.rows("EVENT#"), *world.rows("HEAD")]:
+            held = {name: value for name, value in row.items() if name != "expires_at"}
+            world.dynamodb.put_item(TableName=TABLE, Item={**held, "held_expires_at": row["expires_at"]})
+        assert check(world, capsys)[0] == []
+        for seq in (1, 2):
+            storage.client.delete_object(Bucket="parley-evidence", Key=f"consent-evidence/{party}/{seq:012d}.json")
+        assert len(check(world, capsys)[0]) == 2
+        world.clock.advance(KEPT)
+        assert check(world, capsys)[0] == []
+
     @pytest.mark.parametrize(
         "garbage", [{"seq": {"N": "1.5"}}, {"expires_at": {"S": "?"}}, {"expires_at": {"N": "9" * 30}}]
     )

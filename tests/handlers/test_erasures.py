@@ -19,12 +19,13 @@ from parley.adapters.proofs import Proofs
 from parley.adapters.queues import Queues
 from parley.adapters.twilio_records import TwilioRecords
 from parley.adapters.versions import Versions
-from parley.core.consent import sha256_hex
+from parley.core.consent import ConsentEvent, Method, Scope, State, sha256_hex
 from parley.core.erasure import read_proof
 from parley.core.holds import Hold, Subject
 from parley.core.records import Record, ResourceKind, Stage, object_key
 from parley.core.retention import RecordClass
 from parley.handlers import chains, erasures, evidence
+from parley.ports import Entry, Refusal
 
 from local.aws import object_lock
 from local.aws.kms_keys import sign_digests
@@ -40,6 +41,7 @@ from tests.handlers.world import (
     ASK,
     BEN,
     DAY,
+    KEEP_DAYS,
     STRANGER,
     Answer,
     World,
@@ -494,6 +496,18 @@ class TestProof:
         erasures.handle(sqs_event("erasures", ("again", {"erasure": name})), None)
         assert list(archives.versions(EVIDENCE, "erasure-proofs/")) == before
 
+    def test_last_one_is_told_when_the_first_has_left(self, world: World, archives: Archives) -> None:
+        """An erasure that was proven twice is told by its last proof, which leaves after the first."""
+        name = body(erase(ANA))["erasure"]
+        finish(world, archives, name)
+        told = body(show(name))
+        first, last = (f"erasure-proofs/{name}{number}.json" for number in ("", ".2"))
+        archives.s3.put_object(Bucket=EVIDENCE, Key=last, Body=told["proof"].encode())
+        archives.s3.delete_object(Bucket=EVIDENCE, Key=first)
+        assert body(show(name)) == told
+        archives.s3.delete_object(Bucket=EVIDENCE, Key=last)
+        assert problem_of(show(name)) == (404, "erasure-unknown")
+
 
 class TestAnswers:
     """Bad input and lost dependencies."""
@@ -583,6 +597,34 @@ class TestHolds:
         assert of_person(world, party) == ["HOLDS / HOLD#h1", f"SUPPRESSED#{party} / SUPPRESSED"]
         assert list(archives.versions(CONTENT)) == []
         assert world.ledger.held_erasures() == []
+
+    @pytest.mark.parametrize("kept", [False, True])
+    def test_import_does_not_lift_the_no_of_a_held_person(
+        self, world: World, archives: Archives, *, kept: bool
+    ) -> None:
+        """A yes that a hold keeps beyond its time does not let an import reach somebody whose erasure waits for it."""
+        world.consent(ANA)
+        party = world.identities.party(ANA)
+        for row in world.rows():
+            if row["pk"]["S"] == f"PARTY#{party}":
+                held = {name: value for name, value in row.items() if name != "expires_at"}
+                world.dynamodb.put_item(TableName="parley-ledger", Item={**held, "held_expires_at": row["expires_at"]})
+        self.hold(world, "party", party)
+        world.clock.advance((KEEP_DAYS["consent-evidence"] + 1) * DAY)
+        assert erase(ANA)["statusCode"] == 202
+        listed = ConsentEvent(
+            party=party,
+            scope=Scope.MANAGE,
+            state=State.GIVEN,
+            method=Method.ADMIN_IMPORT,
+            effective_at=runtime.clock().now(),
+            source_event_id="list-7",
+            actor="cli",
+        )
+        ledger: Any = world.ledger
+        (done,) = ledger.append_all([Entry((listed,), keeps_no=kept)])
+        assert done is Refusal.SAID_NO if kept else done.receipts[0].state == State.WITHDRAWN
+        assert {one.state for one in ledger.standings_of(party)} == {State.WITHDRAWN}
 
     def test_held_session(self, world: World, archives: Archives) -> None:
         """Of a person in a held session that session stays, and everything else of them goes."""

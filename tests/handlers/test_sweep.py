@@ -365,7 +365,7 @@ class TestMessages:
         session = world.conversation()
         outcome = world.text(ANA, masked(session), "at the corner")
         user = runtime.identities().party("user:rider-7")
-        pointer = {"pk": {"S": f"PARTY#{user}"}, "sk": {"S": f"SESSION#{session['session']}"}}
+        pointer = {"pk": {"S": f"PARTY#{user}"}, "sk": {"S": f"PAST#{session['session']}"}}
         world.dynamodb.put_item(TableName="parley-ledger", Item=pointer)
         hold(world, user)
         archives.waiting("archive")
@@ -387,6 +387,22 @@ class TestMessages:
         assert {each["inbound"] for each in told if each["kind"] == "message"} == {outcome.sid}
         assert stage_of(world, outcome.sid) is Stage.CAPTURED
         assert at_twilio(world, outcome.sid)
+
+    def test_hold_keeps_both_legs_of_what_no_webhook_told_of(self, world: World, archives: Archives) -> None:
+        """The walk logs what no callback told of, so that a hold on one person finds the other's leg."""
+        session = world.conversation()
+        world.emulator.faults.add({"on": "webhook", "mode": "lost", "match": "^callback"})
+        passed = [world.text(ANA, masked(session), "at the corner"), world.call(ANA, masked(session))]
+        assert world.rows("INTERACTION#") == []
+        declare(archives, messages=1, interaction_log=1)
+        run(world, archives, 2)
+        assert len(world.rows("INTERACTION#")) == 2
+        hold(world, world.identities.party(BEN))
+        world.clock.advance(DAY)
+        run(world, archives, 3)
+        for outcome in passed:
+            assert at_twilio(world, outcome.sid)
+            assert at_twilio(world, str(outcome.outbound_sid))
 
 
 class TestCalls:
@@ -456,6 +472,24 @@ class TestCalls:
         ]
         run(world, archives, 3)
         assert set(world.emulator.carrier.state.transcriptions) == {made[1]}
+
+    def test_transcription_that_outlived_its_recording_goes_after_a_hold(
+        self, world: World, archives: Archives
+    ) -> None:
+        """One that a hold kept is still known for ours when its recording and the record of that are gone."""
+        recording = recorded(world)
+        sid = sim_records.transcriptions(world.emulator, {"recording_sid": recording, "text": "hello"})["sid"]
+        placed = hold(world, PARTIES[0])
+        run(world, archives, 3)
+        transcriptions = world.emulator.carrier.state.transcriptions
+        assert set(transcriptions) == {sid}
+        assert not at_twilio(world, recording)
+        world.dynamodb.delete_item(
+            TableName="parley-ledger", Key={"pk": {"S": f"RECORD#{recording}"}, "sk": {"S": "RECORD"}}
+        )
+        release(world, placed)
+        run(world, archives, 2)
+        assert set(transcriptions) == set()
 
 
 class TestRefusals:

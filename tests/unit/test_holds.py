@@ -122,13 +122,13 @@ class TestRows:
         assert keeps_row(sort, {"consent-evidence"})
         assert not keeps_row(sort, {"call-recordings", "session-map", "interaction-log"})
 
-    @pytest.mark.parametrize("sort", ["INTERACTION#KI#x#y", "DECISION#x", "CAPTURE#CA", "READ#x"])
+    @pytest.mark.parametrize("sort", ["DECISION#x", "CAPTURE#CA", "READ#x"])
     def test_rows_of_conversations(self, sort: str) -> None:
         """The log of interactions is kept where it may be held itself."""
         assert keeps_row(sort, {"interaction-log"})
         assert not keeps_row(sort, {"call-recordings", "session-map", "consent-evidence"})
 
-    @pytest.mark.parametrize("sort", ["SESSION", "SESSION#KC", "INTENT", "PAST#KC", "RECORD", "RECORD#RE"])
+    @pytest.mark.parametrize("sort", ["SESSION", "INTENT", "INTERACTION#KI#x#y", "PAST#KC", "RECORD", "RECORD#RE"])
     def test_rows_that_find(self, sort: str) -> None:
         """What finds a held recording is kept with it, whatever its own class says."""
         assert keeps_row(sort, {"call-recordings"})

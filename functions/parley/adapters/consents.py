@@ -121,7 +121,7 @@ class ConsentRows(SuppressionRows):
             return Appended(tuple(receipts), repeated=True), [], []
         standings = [item for item in standings if item]
         suppression = suppression_of(erased)
-        silent = _unsaid(draft, standings) if suppression is not None else []
+        silent = _unsaid(draft, filter(self._counts, standings)) if suppression is not None else []
         if draft.entry.keeps_no and (silent or any(_standing(item).state in {*NO, None} for item in standings)):
             return Refusal.SAID_NO, [], []
         ttl = self.ttl(RETENTION_CLASS)
@@ -234,7 +234,7 @@ class ConsentRows(SuppressionRows):
         now = self.clock.now()
         head = suppression.head if suppression is not None and not head_item else _head(head_item)
         before = {(item["scope"]["S"], item["counterpart"]["S"]): item for item in standing_items}
-        standings = {key: _standing(item) for key, item in before.items()}
+        standings = {key: _standing(item) for key, item in before.items() if self._counts(item)}
         if suppression is not None:
             standings = {(str(scope), "*"): suppression.standing(scope) for scope in Scope} | standings
         writes, receipts = [], []
@@ -285,6 +285,13 @@ class ConsentRows(SuppressionRows):
                 writes.append(self.put({**_standing_item(standing), **ttl}, unchanged(before.get(key))))
                 changes.append((_standing(before[key]) if key in before else None, standing))
         return writes, receipts, changes
+
+    def _counts(self, item: Item) -> bool:
+        """Tell whether a row still says where a consent stands: a yes that a legal hold keeps beyond its time does not.
+
+        A no counts as long as it is there.
+        """
+        return not self.expired(item) or _standing(item).state in NO
 
     def standings(self, parties: Sequence[str], *scopes: Scope) -> list[Standing]:
         """Return what each of `parties` said about `scopes`, towards the others and the service.

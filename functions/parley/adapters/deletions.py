@@ -111,9 +111,9 @@ class DeletionRows(Table):
         return bool(self.get_one(party_key(party, f"SOURCE#{sha256_hex(source)}")))
 
     def sessions_of(self, party: str) -> tuple[str, ...]:
-        """Return the SIDs of the sessions of one person that the ledger still finds by them, open or closed."""
-        items = self.query(party_condition(party, "SESSION#"), ConsistentRead=True)
-        return tuple(item["sk"]["S"].removeprefix("SESSION#") for item in items)
+        """Return the SIDs of the sessions of one person of which anything is kept, open or closed."""
+        items = self.query(party_condition(party, "PAST#KC"), ConsistentRead=True)
+        return tuple(item["sk"]["S"].removeprefix("PAST#") for item in items)
 
     def resources_in(self, session: str) -> frozenset[str]:
         """Return the SIDs of the messages and calls that the log of a session's interactions names."""

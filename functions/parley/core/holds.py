@@ -204,8 +204,11 @@ _CONVERSATION = {
 }
 """The record class of the rows of conversations, by what their sort keys begin with; all others are of the consents."""
 
-_FINDERS = frozenset({"SESSION", "INTENT", "PAST", "RECORD"})
-"""The rows that find what is held, and whose it is: without them a release would not find it either."""
+_FINDERS = frozenset({"SESSION", "INTENT", "INTERACTION", "PAST", "RECORD"})
+"""The rows that find what is held, and whose it is: without them a release would not find it either.
+
+Of a text or a call that is at Twilio only, each leg names one of the two people: the interaction tells of both.
+"""
 
 _FOUND = CONTENT | {RecordClass.INTERACTION_LOG}
 """The record classes of what they find."""
