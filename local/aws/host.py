@@ -20,6 +20,7 @@ from moto.s3.models import FakeBucket
 from local.aws import (
     access_logs,
     callers,
+    dynamodb_answers,
     dynamodb_rollback,
     dynamodb_tokens,
     kms_keys,
@@ -69,6 +70,7 @@ class Moto:
         multipart.install(self._mends)
         access_logs.install(self._mends)
         dynamodb_tokens.install(self._mends, clock)
+        dynamodb_answers.install(self._mends)
         dynamodb_rollback.install(self._mends)
         queues.install(self._mends, arrived)
         # The door reads bucket policies; moto's own reading would refuse whatever has an unmet condition.

@@ -109,8 +109,9 @@ def archived() -> list[Ratio]:
         return [
             interleaved("archive, 64 MB, SHA-256 twice", ours, name, peer(url, size), 7)
             for name, peer in (
+                ("plain streamed copy", archive.streaming),
                 ("boto3 upload_fileobj", archive.uploading),
-                ("plain copy over loopback (floor)", archive.copying),
+                ("socket to socket (floor)", archive.copying),
             )
         ]
 

@@ -3,8 +3,9 @@
 Source and sink are one small server in a process of its own, which makes the sound as it sends it and forgets what it
 is given, so that neither a disk nor moto is measured. Ours is what the function does: Twilio's media through
 `TwilioRecords`, each part hashed, signed and sent through boto3, the whole hashed, and the header held against it.
-There are two peers: boto3's `upload_fileobj` of the same stream, as a script would do it, and as the floor a loop that
-reads one socket and writes another one, a quarter of a megabyte at a time, and looks at nothing.
+There are three peers, none of which hashes or proves anything of its own: a plain streamed copy, which reads a part and
+sends it with boto3, one after the other; boto3's `upload_fileobj` of the same stream, which sends ten parts at once;
+and as the floor a loop that reads one socket and writes another one, a quarter of a megabyte at a time.
 
 `python -m tests.bench.archive BYTES` archives so many bytes and prints the peak of its memory in kilobytes.
 """
@@ -32,7 +33,7 @@ from parley.adapters.secrets import TwilioCredentials
 from parley.adapters.twilio_api import media_pieces
 from parley.adapters.twilio_records import TwilioRecords
 from parley.archiving import PIECE
-from parley.core.archive import Expected, check_recording
+from parley.core.archive import PART, Expected, check_recording
 from parley.core.records import Resource, ResourceKind
 
 ACCOUNT = "AC" + "1" * 32
@@ -161,6 +162,26 @@ def uploading(url: str, size: int) -> Callable[[], float]:
         began = time.perf_counter()
         with _twilio(url).media(media(size)) as answer:
             client.upload_fileobj(answer, "content", "k")
+        return (time.perf_counter() - began) * 1000
+
+    return measure
+
+
+def streaming(url: str, size: int) -> Callable[[], float]:
+    """Return a measurement of a plain streamed copy: each part read whole and sent with boto3, in milliseconds."""
+    client = _s3(url)
+
+    def measure() -> float:
+        began = time.perf_counter()
+        place = {"Bucket": "content", "Key": "k"}
+        upload = client.create_multipart_upload(**place)["UploadId"]
+        parts: list[dict[str, Any]] = []
+        with _twilio(url).media(media(size)) as answer:
+            while part := answer.read(PART):
+                number = len(parts) + 1
+                sent = client.upload_part(**place, UploadId=upload, PartNumber=number, Body=part)
+                parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+        client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
         return (time.perf_counter() - began) * 1000
 
     return measure

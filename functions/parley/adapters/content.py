@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ PATIENT: Final = Config(
     s3={"payload_signing_enabled": False},
 )
 """For a client that nobody waits for: a part may take a while, and S3's 503 SlowDown is waited out."""
+
+BUFFERS: Final = 3
+"""How many parts are in memory: one that is read, the others on their way."""
 
 _MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 _LOST: Final = frozenset({"NoSuchUpload", "404"})
@@ -224,42 +228,48 @@ def measured(pieces: Iterable[bytes]) -> Found:
 
 
 def _read(pieces: Iterable[bytes], transfer: Any) -> tuple[Found, list[Part]]:
-    """Read pieces into two buffers by turns, and hand each full one over to `transfer` in another thread.
+    """Read pieces into buffers by turns, and hand each full one over to `transfer` and to a hash of it all.
 
-    hashlib and sockets let other threads run, so reading and hashing it all takes place while a part is on its way.
+    hashlib and sockets let other threads run: one part is read while the one before it is hashed and sent.
     """
     whole, size, head = hashlib.sha256(), 0, b""
     parts: list[Part] = []
-    under_way: Future[Part] | None = None
-    spare, buffer, filled = bytearray(PART), bytearray(PART), 0
-    with ThreadPoolExecutor(1, "part") as sender:
+    sent: deque[Future[Part]] = deque()
+    hashed: deque[Future[None]] = deque()
+    buffers, filled = deque(bytearray(PART) for _ in range(BUFFERS)), 0
+    with ThreadPoolExecutor(1, "part") as sender, ThreadPoolExecutor(1, "whole") as hasher:
+
+        def settle() -> None:
+            parts.append(sent.popleft().result())
+            hashed.popleft().result()
 
         def hand_over() -> None:
-            nonlocal under_way, spare, buffer, filled
-            if under_way is not None:
-                parts.append(under_way.result())
-            if len(parts) == PARTS_LIMIT:
+            nonlocal filled
+            if len(parts) + len(sent) == PARTS_LIMIT:
                 raise MediaError("too-large")
-            under_way = sender.submit(transfer, len(parts) + 1, buffer)
-            spare, buffer, filled = buffer, spare, 0
+            sent.append(sender.submit(transfer, len(parts) + len(sent) + 1, buffers[0]))
+            hashed.append(hasher.submit(whole.update, buffers[0]))
+            if len(sent) == BUFFERS:
+                settle()
+            buffers.rotate(-1)
+            filled = 0
 
         for piece in pieces:
-            whole.update(piece)
             if size < HEADER_LIMIT:
                 head = (head + piece[:HEADER_LIMIT])[:HEADER_LIMIT]
             size += len(piece)
             rest = memoryview(piece)
             while rest:
                 taken = min(len(rest), PART - filled)
-                buffer[filled : filled + taken] = rest[:taken]
+                buffers[0][filled : filled + taken] = rest[:taken]
                 filled, rest = filled + taken, rest[taken:]
                 if filled == PART:
                     hand_over()
         if filled:
-            del buffer[filled:]
+            del buffers[0][filled:]
             hand_over()
-        if under_way is not None:
-            parts.append(under_way.result())
+        while sent:
+            settle()
     return Found(size, whole.hexdigest(), tuple(part.digest for part in parts), head), parts
 
 
