@@ -42,6 +42,9 @@ BEGINNING: Final = datetime(2008, 1, 1, tzinfo=UTC)
 LONG_GAP: Final = timedelta(days=2)
 """What is further behind is handed out day by day: a partition that is too full is cut by whoever gets it."""
 
+MONTHLY: Final = timedelta(days=30)
+"""The stretches in which all of the past is gone through: few on an account that has little."""
+
 SHORTEST: Final = timedelta(seconds=1)
 """Twilio's lists tell whole seconds."""
 
@@ -311,11 +314,11 @@ def partitions(track: Track, cursor: Cursor | None, now: datetime) -> tuple[tupl
     """Return what is to be handed out now, and the cursor to keep once it was.
 
     Hour by hour from where the last run came to, with the overlap, or day by day after a long gap; where there was no
-    run yet, and once a week, day by day, and all that is older in one.
+    run yet, and once a week, month by month, and all that is older in one: what does not fit a page is cut by its worker.
     """
     if cursor is None or now - cursor.whole >= WHOLE_EVERY:
         begin = min(_day(now - LOOK_BACK), track.reached)
-        cut = ((BEGINNING, begin), *_cut(begin, track.reached, DAILY))
+        cut = ((BEGINNING, begin), *_cut(begin, track.reached, MONTHLY))
         whole = now
     else:
         since = _hour(min(cursor.until, track.reached) - OVERLAP)
