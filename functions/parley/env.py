@@ -12,8 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from parley.core.assignment import NumberChoice
 from parley.core.jurisdiction import JurisdictionPolicy
 from parley.core.retention import Limit
+
+PROXY, DIRECT = "proxy", "direct"
+"""How people are masked (`parley:masking`)."""
 
 
 class EnvironmentMismatchError(RuntimeError):
@@ -89,7 +93,9 @@ class Environment:
     `content_key` are where content is archived, `proof_key` signs proofs of erasure. `queues` maps the functions that
     are fed by a queue to its URL, `twilio_copy_days` the record classes to how long Twilio's copy may stay; `holdable`
     are those that a legal hold may keep. `readers` are who may read recordings, and what for. `minimums` are the least
-    periods that an erasure must leave, by record class.
+    periods that an erasure must leave, by record class. `masking` is `proxy`, or `direct`: then sessions are our own,
+    `proxy_service_sid` is empty, `line_key` seals the numbers that are to be reached, and `pool_key` names the object
+    of the evidence bucket that lists the pool.
     """
 
     environment: str
@@ -118,6 +124,15 @@ class Environment:
     holdable: tuple[str, ...] = ()
     readers: tuple[Reader, ...] = ()
     minimums: Mapping[str, Limit] = field(default_factory=dict)
+    masking: str = PROXY
+    line_key: str | None = None
+    pool_key: str | None = None
+    number_choice: NumberChoice = field(default_factory=NumberChoice)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether sessions are our own, and not Twilio Proxy's."""
+        return self.masking == DIRECT
 
     @property
     def region(self) -> str:
@@ -158,6 +173,10 @@ def to_environment(
     holdable: tuple[str, ...] = (),
     readers: tuple[Reader, ...] = (),
     minimums: Mapping[str, Limit] | None = None,
+    masking: str = PROXY,
+    line_key: Any = None,
+    pool_key: Any = None,
+    number_choice: NumberChoice | None = None,
 ) -> dict[str, Any]:
     """Return the environment variables of a function. The arguments are the fields of `Environment`.
 
@@ -171,7 +190,7 @@ def to_environment(
         "PARLEY_IDENTITY_KEY": identity_key,
         "PARLEY_TWILIO_SECRET": twilio_secret,
         "PARLEY_TWILIO_ACCOUNT_SID": twilio_account_sid,
-        "PARLEY_PROXY_SERVICE_SID": proxy_service_sid,
+        "PARLEY_MASKING": masking,
         "PARLEY_PUBLIC_URL": public_url,
         "PARLEY_KEEP_DAYS": _json(dict(keep_days)),
         "PARLEY_CONTROLLER": _json(
@@ -201,7 +220,14 @@ def to_environment(
         "PARLEY_READERS": _json({each.role: list(each.purposes) for each in readers}),
         "PARLEY_MINIMUMS": _json({name: [each.days, each.rule] for name, each in (minimums or {}).items()}),
     }
+    choice = number_choice or NumberChoice()
     named = {
+        "PARLEY_PROXY_SERVICE_SID": proxy_service_sid if masking == PROXY else None,
+        "PARLEY_LINE_KEY": line_key,
+        "PARLEY_POOL": pool_key,
+        "PARLEY_NUMBER_CHOICE": None
+        if masking == PROXY
+        else _json({"geoMatch": choice.geo_match, "selection": choice.selection}),
         "PARLEY_CONTENT_BUCKET": content_bucket,
         "PARLEY_CONTENT_KEY": content_key,
         "PARLEY_PROOF_KEY": proof_key,
@@ -224,6 +250,7 @@ def from_environment(variables: Mapping[str, str]) -> Environment:
     variables only, never their values.
     """
     reader = _Reader(variables)
+    masking = variables.get("PARLEY_MASKING") or PROXY
     environment = Environment(
         environment=reader.text("PARLEY_ENVIRONMENT"),
         stack=reader.text("PARLEY_STACK"),
@@ -231,7 +258,7 @@ def from_environment(variables: Mapping[str, str]) -> Environment:
         identity_key=reader.text("PARLEY_IDENTITY_KEY"),
         twilio_secret=reader.text("PARLEY_TWILIO_SECRET"),
         twilio_account_sid=reader.text("PARLEY_TWILIO_ACCOUNT_SID"),
-        proxy_service_sid=reader.text("PARLEY_PROXY_SERVICE_SID"),
+        proxy_service_sid="" if masking == DIRECT else reader.text("PARLEY_PROXY_SERVICE_SID"),
         public_url=reader.text("PARLEY_PUBLIC_URL").rstrip("/"),
         controller=reader.controller("PARLEY_CONTROLLER"),
         session=reader.session("PARLEY_SESSION"),
@@ -251,6 +278,10 @@ def from_environment(variables: Mapping[str, str]) -> Environment:
         holdable=reader.texts("PARLEY_HOLDABLE", reader.document("PARLEY_HOLDABLE", list)),
         readers=tuple(Reader(role, each) for role, each in reader.purposes("PARLEY_READERS").items()),
         minimums=reader.minimums("PARLEY_MINIMUMS") if variables.get("PARLEY_MINIMUMS") else {},
+        masking=masking,
+        line_key=reader.text("PARLEY_LINE_KEY") if masking == DIRECT else None,
+        pool_key=reader.text("PARLEY_POOL") if masking == DIRECT else None,
+        number_choice=reader.number_choice("PARLEY_NUMBER_CHOICE") if masking == DIRECT else NumberChoice(),
     )
     if reader.problems:
         raise EnvironmentMismatchError(reader.problems)
@@ -340,6 +371,10 @@ class _Reader:
             ask_from=None if document.get("askFrom") is None else self.member(name, document, "askFrom"),
             question_minutes=self.positive(name, "questionMinutes", document.get("questionMinutes")),
         )
+
+    def number_choice(self, name: str) -> NumberChoice:
+        document = self.document(name, dict)
+        return NumberChoice(self.member(name, document, "geoMatch"), self.member(name, document, "selection"))
 
     def purposes(self, name: str) -> dict[str, tuple[str, ...]]:
         document = self.document(name, dict)

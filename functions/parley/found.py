@@ -94,9 +94,20 @@ def take_barred(sid: str, message: Message, at: datetime, *, actor: str, deadlin
     if message.inbound or message.error_code != BARRED or not is_ours(message):
         return NOTHING
     party = _party(message.recipient, sid)
+    return NOTHING if party is None else take_refused(party, sid, at, actor=actor, deadline=deadline)
+
+
+def take_refused(
+    party: str, sid: str, at: datetime | None = None, *, actor: str, deadline: float | None = None
+) -> Taken:
+    """Withdraw everything for a person whom Twilio sends a text no more, `sid` being what was to be sent to them.
+
+    Raises LedgerError if it has to be tried again.
+    """
     # Each further text that is barred says nothing new.
-    if party is None or has_refused(runtime.ledger().standings_of(party)):
+    if has_refused(runtime.ledger().standings_of(party)):
         return NOTHING
+    now = runtime.clock().now()
     done = withdraw(
         runtime.ledger(),
         party=party,
@@ -104,7 +115,7 @@ def take_barred(sid: str, message: Message, at: datetime, *, actor: str, deadlin
         method=Method.SMS_REPLY,
         evidence={"message_sid": sid, "error_code": BARRED},
         withdrawal={"channel": "sms", "words": ""},
-        said_at=min(at, runtime.clock().now()),
+        said_at=min(at or now, now),
         actor=actor,
         controller=runtime.environment().controller,
     )

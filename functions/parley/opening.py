@@ -17,12 +17,12 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from parley import log, runtime
-from parley.core.consent import Scope, Standing, canonical_json, sha256_hex
+from parley.core.consent import Method, Scope, Standing, canonical_json, sha256_hex
 from parley.core.identity import label
 from parley.core.jurisdiction import JurisdictionPolicy, Location, Table, overridden, reviewed_table
 from parley.core.requests import SessionRequest
 from parley.core.sessions import MIN_TTL, Intent, Participant, Session, Stage, closing_time, intent_id
-from parley.core.verdict import Action, DecisionRecord, Verdict, decision_id, judge
+from parley.core.verdict import Action, DecisionRecord, Verdict, asked_per_call, decision_id, judge
 from parley.ports import CarrierError, ConsentChangedError, LedgerError, OpenedParticipant
 
 ATTEMPTS = 3
@@ -118,11 +118,14 @@ def _open_at_twilio(
         # Twilio may have opened it all the same; once given up, it is closed by the reconciler's next run.
         _give_up(intent)
         raise
+    # On `proxy` Twilio finds the session by the masked number; that is the only place where it is kept.
+    direct = runtime.environment().is_direct
     session = Session(
         sid=opened.sid,
         service_sid=runtime.environment().proxy_service_sid,
         participants=tuple(
-            Participant(one.sid, party) for one, party in zip(opened.participants, intent.parties, strict=True)
+            Participant(one.sid, party, one.masked_number if direct else "")
+            for one, party in zip(opened.participants, intent.parties, strict=True)
         ),
         mode=wanted.mode,
         opened_at=intent.began_at,
@@ -155,7 +158,9 @@ def _confirm(
             return _refuse(_record(intent.id, Action.OPEN, now, verdict))
         if ends is not None and ends < session.closes_at:
             break
-        session = replace(session, records=verdict.manage.record_ids, scopes=verdict.scopes)
+        session = replace(
+            session, records=verdict.manage.record_ids, scopes=verdict.scopes, asks=_asked_per_call(verdict)
+        )
         if verdict.scopes != record.verdict.scopes:
             record = replace(_record(intent.id, Action.OPEN, now, verdict), closes_at=session.closes_at)
             ledger.log_decision(record)
@@ -166,6 +171,14 @@ def _confirm(
             continue
         return session, record
     raise UnsettledError
+
+
+def _asked_per_call(verdict: Verdict) -> tuple[Scope, ...]:
+    """Return what everybody is asked for on each call: only where a call can ask, and the stack declares the key."""
+    env = runtime.environment()
+    if not env.is_direct or Method.IVR_KEYPRESS not in env.consent.methods_for(Scope.RECORD_VOICE):
+        return ()
+    return asked_per_call(verdict)
 
 
 def _drop(intent: Intent, session: Session) -> None:

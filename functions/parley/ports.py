@@ -9,11 +9,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parley.core.access import Read
+from parley.core.assignment import Shortage
 from parley.core.chains import Chain
 from parley.core.consent import ConsentEvent, ConsentRecord, Head, Scope, Standing
 from parley.core.holds import Change, Hold
 from parley.core.jurisdiction import Location
 from parley.core.limiter import Limit
+from parley.core.lines import Line
 from parley.core.questions import Question
 from parley.core.recording import Capture
 from parley.core.records import Record, Resource
@@ -71,6 +73,14 @@ class CarrierError(Exception):
     def unavailable(self) -> bool:
         """Whether a later attempt may succeed: no answer, too many requests or a fault of the carrier's own."""
         return self.status in {0, 429} or self.status >= 500
+
+
+class ShortageError(CarrierError):
+    """The pool lacks numbers; `lacking` says how many of which kind, and names nobody."""
+
+    def __init__(self, lacking: Sequence[Shortage]) -> None:
+        self.lacking = tuple(lacking)
+        super().__init__("assign-numbers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +348,42 @@ class Ledger(Protocol):
 
     def settle_question(self, before: Question, after: Question) -> None:
         """Write what became of a question, unless it is another one by now."""
+        ...
+
+    def line(self, party: str, masked_number: str) -> Line | None:
+        """Return the line by which a person reaches a session on a masked number: one read of one row."""
+        ...
+
+    def lines_of(self, party: str) -> list[Line]:
+        """Return all lines of a person, closed ones included."""
+        ...
+
+    def lines_in(self, session: Session) -> list[Line]:
+        """Return the lines of a session that are still its own, in the order of its participants."""
+        ...
+
+    def reserve_lines(self, lines: Sequence[Line]) -> bool:
+        """Keep the numbers of a session that is being opened; return False if one of them was given away meanwhile."""
+        ...
+
+    def renew_lines(self, session: Session) -> bool:
+        """Let the lines of a session say what the session says; return False if one of them leads nowhere any more."""
+        ...
+
+    def close_lines(self, sid: str, places: Iterable[tuple[str, str]]) -> None:
+        """Close the lines of a session, given as party and masked number; those that are another one's by now stay."""
+        ...
+
+    def claim_message(self, party: str, masked_number: str, message: str, now: datetime) -> tuple[Line | None, bool]:
+        """Read a line and note that a message came by it, in one request; tell whether it had been noted before."""
+        ...
+
+    def unclaim_message(self, line: Line, message: str) -> None:
+        """Forget that a message came by a line: nothing was passed on, and it may be tried again."""
+        ...
+
+    def touch_lines(self, line: Line, now: datetime, keep: str = "") -> None:
+        """Note on the other lines of a session that something passed, and forget old messages but for `keep`."""
         ...
 
     def tell_once(self, session_sid: str, party: str) -> bool:
@@ -656,6 +702,13 @@ class Carrier(Protocol):
         """Text somebody from a number or Messaging Service of the account; return the message's SID.
 
         It is never sent twice, so an answer that was lost is an error.
+        """
+        ...
+
+    def relay(self, sender: str, to: str, body: str, *, media: Sequence[str], callback: str) -> str:
+        """Text somebody from a masked number, with files by their addresses; return the message's SID.
+
+        What becomes of it is told to the URL `callback`. It is never sent twice.
         """
         ...
 

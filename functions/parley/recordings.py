@@ -39,7 +39,7 @@ from parley.core.recording import LEASE, ON, PATIENCE, RINGING, TOO_LATE, Captur
 from parley.core.records import Stage
 from parley.core.sessions import Session
 from parley.core.verification import METRICS
-from parley.ports import CarrierError, LedgerError
+from parley.ports import CarrierError, Interaction, LedgerError
 from parley.telling import is_late
 from parley.work import Message
 
@@ -70,6 +70,22 @@ class NotPermittedError(Exception):
 
 class BusyError(Exception):
     """It is being started or stopped at this moment; a repeat in a few seconds finds it settled."""
+
+
+def have_recorded(session: Session, interaction: Interaction, outbound_participant: str) -> None:
+    """Put a call on the queue of what is to be recorded, unless somebody is in it whose consent nobody has.
+
+    Raises LedgerError, QueueError.
+    """
+    call = interaction.inbound_resource
+    if unknown := recording.strangers(session, interaction.inbound_participant, outbound_participant):
+        log.emit("participant-unknown", "ERROR", session=session.sid, call=call, participants=list(unknown))
+        refuse(session, call, recording.STRANGER)
+        return
+    attempt = recording.first_attempt(runtime.ledger().capture(call), interaction.outbound_status)
+    if attempt is not None:
+        message = {"session": session.sid, "call": call, "interaction": interaction.sid, "attempt": attempt}
+        runtime.queues().send(QUEUE, message)
 
 
 # Starting -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from parley.adapters.content import ContentStore
     from parley.adapters.copies import EvidenceCopies
     from parley.adapters.downloads import Downloads
-    from parley.adapters.identity import Contacts, Identities
+    from parley.adapters.identity import Contacts, Identities, Sealer
+    from parley.adapters.pool import NumberPool
     from parley.adapters.proofs import Proofs
     from parley.adapters.queues import Queues
     from parley.adapters.rooms import TwilioRooms
@@ -96,7 +97,42 @@ def carrier() -> TwilioCarrier:
     from parley.adapters.twilio import TwilioCarrier  # noqa: PLC0415
 
     env = environment()
-    return TwilioCarrier(_credentials, env.twilio_account_sid, env.proxy_service_sid, env.twilio_endpoint)
+    place = (_credentials, env.twilio_account_sid, env.proxy_service_sid, env.twilio_endpoint)
+    if not env.is_direct:
+        return TwilioCarrier(*place)
+    from parley.adapters.direct import DirectCarrier  # noqa: PLC0415
+
+    return DirectCarrier(
+        *place,
+        ledger=ledger(),
+        identities=identities(),
+        sealer=sealer(),
+        numbers=number_pool(),
+        now=clock().now,
+        choice=env.number_choice,
+    )
+
+
+@functools.cache
+def sealer() -> Sealer:
+    """Return the sealer of the numbers that are to be reached. Raises EnvironmentMismatchError on `proxy`."""
+    from parley.adapters.identity import Sealer  # noqa: PLC0415
+
+    key = environment().line_key
+    if key is None:
+        raise EnvironmentMismatchError(["PARLEY_LINE_KEY is not set"])
+    return Sealer(_client("kms"), key)
+
+
+@functools.cache
+def number_pool() -> NumberPool:
+    """Return the pool of masked numbers. Raises EnvironmentMismatchError on `proxy`."""
+    from parley.adapters.pool import NumberPool  # noqa: PLC0415
+
+    env = environment()
+    if env.pool_key is None or env.evidence_bucket is None:
+        raise EnvironmentMismatchError(["PARLEY_POOL or PARLEY_EVIDENCE_BUCKET is not set"])
+    return NumberPool(_client("s3"), env.evidence_bucket, env.pool_key, clock())
 
 
 @functools.cache
@@ -237,6 +273,7 @@ def _client(service: str) -> Any:
 
 MADE = (
     *(environment, clock, ledger, copies, identities, contacts, secrets, carrier, inspection_clients),
+    *(sealer, number_pool),
     *(twilio_records, twilio_rooms, twilio_sweep, queues, content, downloads, versions, proofs),
 )
 """Whatever is made once; who adds something to make adds it here."""

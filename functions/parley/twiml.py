@@ -1,6 +1,6 @@
 """TwiML: what somebody who called or texted hears or reads from us (twilio.com/docs/voice/twiml, docs/messaging/twiml).
 
-Only verbs that connect nobody are made here.
+Only verbs that connect nobody are made here; `bridge` makes the others.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ KEY_SECONDS = 8
 
 def silence() -> Answer:
     """Answer nothing, and end the call if there is one."""
-    return _answer("")
+    return document("")
+
+
+def hung_up() -> Answer:
+    """End the call without a word."""
+    return document("<Hangup/>")
 
 
 def spoken(told: Notice) -> Answer:
     """Speak a notice and hang up."""
-    return _answer(f"{_say(told)}<Hangup/>")
+    return document(f"{say(told)}<Hangup/>")
 
 
 def asked_for_key(told: Notice, url: str) -> Answer:
@@ -31,20 +36,24 @@ def asked_for_key(told: Notice, url: str) -> Answer:
 
     The URL is a whole one: Proxy hands the document on, and what a relative one would start from is not documented.
     """
-    gather = (
-        f'<Gather numDigits="1" timeout="{KEY_SECONDS}" action={quoteattr(url)} method="POST">{_say(told)}</Gather>'
-    )
-    return _answer(f"{gather}<Hangup/>")
+    return document(f"{gather(told, url, KEY_SECONDS)}<Hangup/>")
 
 
 def written(told: Notice) -> Answer:
     """Text a notice back."""
-    return _answer(f"<Message>{escape(told.text)}</Message>")
+    return document(f"<Message>{escape(told.text)}</Message>")
 
 
-def _say(told: Notice) -> str:
+def gather(told: Notice, url: str, seconds: int) -> str:
+    """Return the verb that speaks a notice and sends the key that is pressed within so many seconds to `url`."""
+    return f'<Gather numDigits="1" timeout="{seconds}" action={quoteattr(url)} method="POST">{say(told)}</Gather>'
+
+
+def say(told: Notice) -> str:
+    """Return the verb that speaks a notice."""
     return f"<Say language={quoteattr(speech_locale(told.language))}>{escape(told.text)}</Say>"
 
 
-def _answer(verbs: str) -> Answer:
+def document(verbs: str) -> Answer:
+    """Answer a document of these verbs."""
     return text(200, f'<?xml version="1.0" encoding="UTF-8"?><Response>{verbs}</Response>', MEDIA_TYPE)

@@ -22,7 +22,7 @@ from local.twilio.faults import Faults
 from local.twilio.limits import BASELINE_PER_SECOND, Concurrency, RateLimit
 from local.twilio.routes import Exchange, Redirect, proxy, sim
 from local.twilio.simulator import ScriptError, Simulator
-from local.twilio.webhooks import Webhooks, http_post, is_loopback
+from local.twilio.webhooks import Webhooks, http_get, http_post, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from local.clock import Clock
     from local.twilio.faults import Fault
     from local.twilio.state import Account
-    from local.twilio.webhooks import Post
+    from local.twilio.webhooks import Get, Post
 
 _DOMAIN: Final = ".twilio.com"
 
@@ -39,9 +39,10 @@ _DOMAIN: Final = ".twilio.com"
 class Emulator:
     """A stateful Twilio for one machine.
 
-    `post` sends webhooks (default: over the network); `requests_per_second` is Proxy's rate limit for each endpoint
-    of each Service, None = none; `wait` takes the latency that may be set for every request. Serve `wsgi_app`; it
-    routes by the product's host, given as the Host header or as the first path segment.
+    `post` sends webhooks and `get` reads media that are to be sent (default: over the network); `requests_per_second`
+    is Proxy's rate limit for each endpoint of each Service, None = none; `wait` takes the latency that may be set for
+    every request. Serve `wsgi_app`; it routes by the product's host, given as the Host header or as the first path
+    segment.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Emulator:
         api_secret: str,
         clock: Clock,
         post: Post | None = None,
+        get: Get | None = None,
         requests_per_second: float | None = BASELINE_PER_SECOND,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
@@ -62,7 +64,7 @@ class Emulator:
         self.faults = Faults()
         self.limit = RateLimit(requests_per_second)
         self.concurrency = Concurrency(wait)
-        self.webhooks = Webhooks(self.carrier, self.faults, post or http_post)
+        self.webhooks = Webhooks(self.carrier, self.faults, post or http_post, get or http_get)
         self.callbacks = Callbacks(self.carrier, self.webhooks)
         self.chat = Chat(self.carrier, self.webhooks)
         self.simulator = Simulator(self.carrier, self.webhooks, self.callbacks, self.chat)
@@ -83,6 +85,7 @@ class Emulator:
         self.faults.clear()
         self.webhooks.forget()
         self.callbacks.forget()
+        self.simulator.undeliverable.clear()
         self.carrier.reset()
 
     def close(self) -> None:

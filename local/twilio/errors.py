@@ -19,9 +19,11 @@ class Code(NamedTuple):
 
 CODES: Final[dict[int, Code]] = {
     11200: Code(502, "error", "HTTP retrieval failure"),
+    11751: Code(400, "error", "Media exceeds the size or type that the recipient can be sent"),
     12100: Code(502, "error", "Document parse failure"),
     12200: Code(502, "warning", "Schema validation warning"),
     12300: Code(502, "error", "Invalid Content-Type"),
+    13214: Code(400, "warning", "Dial: Invalid callerId value"),
     16101: Code(400, "warning", "Voice Recording: Unavailable because duration is too short"),
     16102: Code(400, "warning", "Voice Recording: Unavailable because recording is silent"),
     16108: Code(400, "error", "Voice Recording: Request failed due to concurrent recordings"),
@@ -45,6 +47,7 @@ CODES: Final[dict[int, Code]] = {
     21606: Code(400, "error", "The 'From' phone number is not a message-capable number of this account"),
     21610: Code(400, "warning", "Attempt to send to unsubscribed recipient"),
     21617: Code(400, "error", "The message body exceeds the 1600 character limit"),
+    21623: Code(400, "error", "Number of media files exceeds the limit of 10"),
     21631: Code(400, "error", "Phone number requires an Address but the 'AddressSid' parameter was empty"),
     50076: Code(400, "error", "Webhook failed to execute successfully due to timeout"),
     50353: Code(409, "error", "Conversation with provided unique name already exists"),

@@ -26,6 +26,7 @@ PROXY_DROPPED_WORDS: Final = frozenset(
 )
 """Words that Proxy keeps to itself, without a webhook: docs/proxy/opt-out-keywords. REVOKE and OPTOUT are not here."""
 MAX_BODY: Final = 1600
+MAX_MEDIA: Final = 10
 SETTLING_SECONDS: Final = 60.0
 """How long after its last change a message or call cannot be deleted (error page 20009)."""
 
@@ -82,7 +83,7 @@ class Messaging:
         media: Sequence[Attachment] = (),
         direction: str = "outbound-api",
     ) -> Message:
-        """Queue a message from an own number. Raises TwilioError 21211, 21602, 21606, 21610 or 21617."""
+        """Queue a message from an own number. Raises TwilioError 21211, 21602, 21606, 21610, 21617 or 21623."""
         owned = self._state.numbers.get(number_sid(number))
         if owned is None or owned.account_sid != account_sid or not owned.capabilities["sms"]:
             raise TwilioError(21606)
@@ -92,6 +93,8 @@ class Messaging:
             raise TwilioError(21602)
         if len(body) > MAX_BODY:
             raise TwilioError(21617)
+        if len(media) > MAX_MEDIA:
+            raise TwilioError(21623)
         if (number, to) in self._state.opt_outs:
             raise TwilioError(21610)
         return self._record(account_sid, number, to, body, direction, "queued", media)

@@ -115,6 +115,21 @@ def native_message(state: State, message: Message) -> dict[str, str]:
     return fields
 
 
+def message_status(message: Message) -> dict[str, str]:
+    """Return the fields of a status callback (https://www.twilio.com/docs/messaging/guides/track-outbound-message-status)."""
+    fields = {
+        "AccountSid": message.account_sid,
+        "ApiVersion": API_VERSION,
+        "From": message.from_,
+        "MessageSid": message.sid,
+        "MessageStatus": message.status,
+        "SmsSid": message.sid,
+        "SmsStatus": message.status,
+        "To": message.to,
+    }
+    return fields | ({"ErrorCode": str(message.error_code)} if message.error_code else {})
+
+
 def native_call(state: State, call: Call) -> dict[str, str]:
     """Return the fields of an inbound call webhook (https://www.twilio.com/docs/voice/twiml#request-parameters)."""
     fields = {

@@ -8,18 +8,20 @@ two things that the real service might do.
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urljoin
 
 from local.twilio import payloads, twiml
 from local.twilio.chat import Utterance
 from local.twilio.errors import TwilioError
+from local.twilio.interpreter import Interpreter
 from local.twilio.messaging import PROXY_DROPPED_WORDS, Attachment, attachment, keyword
 from local.twilio.numbers import is_e164
 from local.twilio.proxy import PROXY_INTAKE, Wish
-from local.twilio.state import Message
+from local.twilio.state import Call, Message
 from local.twilio.voice import LIVE, UNANSWERED
 from local.twilio.webhooks import UNHEARD, Webhook
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from local.twilio.carrier import Carrier
     from local.twilio.chat import Chat
     from local.twilio.state import (
-        Call,
         ChatParticipant,
         Conversation,
         Interaction,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     )
     from local.twilio.webhooks import Reply, Series, Webhooks
 
-ANSWERS: Final = frozenset({"answered"}) | UNANSWERED
+ANSWERS: Final = frozenset({"answered", "voicemail"}) | UNANSWERED
 
 
 class ScriptError(ValueError):
@@ -64,6 +65,7 @@ class Outcome:
     interaction_sid: str | None = None
     outbound_sid: str | None = None
     heard: list[str] = field(default_factory=list)
+    callee_heard: list[str] = field(default_factory=list)
     alerts: list[int] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
     """TwiML verbs that were met and not carried out."""
@@ -71,11 +73,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """How a simulated call goes: seconds of talk, what the callee does, keys pressed, and whether it stays up."""
+    """How a simulated call goes: seconds of talk, what the callee does, keys pressed, and whether it stays up.
+
+    `digits` are the caller's keys, one for each prompt, `callee_digits` those of whoever is dialled; `hang-up` stands
+    for putting the phone down there. A `voicemail` answers, and presses nothing.
+    """
 
     duration: float = 10.0
     answer: str = "answered"
     digits: tuple[str, ...] = ()
+    callee_digits: tuple[str, ...] = ()
     hold: bool = False
 
 
@@ -97,6 +104,9 @@ class Simulator:
         self._webhooks = webhooks
         self._callbacks = callbacks
         self._chat = chat
+        self._interpreter = Interpreter(carrier, webhooks, self._record)
+        self.undeliverable: dict[str, int] = {}
+        """Phones that no message reaches, with Twilio's code for why."""
 
     # Entry points ---------------------------------------------------------------------------------------------
 
@@ -112,7 +122,7 @@ class Simulator:
         if bound is not None:
             self._in_conversation(outcome, bound, message)
         elif service is None:
-            self._plain(outcome, owned, message, "SmsUrl", "sms", Ring())
+            self._plain(outcome, owned, message, "sms", Ring())
         elif keyword(body) in PROXY_DROPPED_WORDS:
             self._alert(outcome, 80901, service, message.sid)
         else:
@@ -132,7 +142,7 @@ class Simulator:
             service = carrier.proxy.pool_service(owned.sid)
         outcome = Outcome(call.sid)
         if service is None:
-            self._plain(outcome, owned, call, "VoiceUrl", "voice", ring)
+            self._plain(outcome, owned, call, "voice", ring)
         else:
             relay = self._begin(outcome, service, call) or self._out_of_session(outcome, service, call, ring)
             if relay is not None:
@@ -140,6 +150,8 @@ class Simulator:
         with carrier.lock:
             if call.status in LIVE and not (ring.hold and outcome.connected):
                 carrier.voice.set_status(call, "failed")
+        if call.status not in LIVE:
+            self._interpreter.tell(call, "completed")
         self._callbacks.settle()
         return outcome
 
@@ -174,8 +186,36 @@ class Simulator:
         self._webhooks.later(lambda: self._deliver_text(Outcome(message.sid), service, interaction, message))
         return interaction
 
+    def bring(self, message: Message, callback: str) -> None:
+        """Bring a queued message to its phone, with its media, and tell the callback each status; in the background."""
+        self._webhooks.later(partial(self._bring, message, callback))
+
+    def _bring(self, message: Message, callback: str) -> None:
+        code = self.undeliverable.get(message.to, 0)
+        for item in message.media:
+            found = self._webhooks.fetch(item["url"])
+            if found is None:
+                code = 11200
+                self._record(Outcome(message.sid), code, message.account_sid, None, message.sid, item["url"])
+                break
+            item["content_type"], item["content"] = found[0], base64.b64encode(found[1]).decode()
+        series = self._webhooks.series()
+        for status in ("sent", "undelivered" if code else "delivered"):
+            with self._carrier.lock:
+                if message.sid not in self._carrier.state.messages:
+                    return
+                self._carrier.messaging.advance(message, status)
+                message.error_code = code if status == "undelivered" else message.error_code
+                fields = payloads.message_status(message)
+            if callback:
+                series.send(Webhook("message-status", message.account_sid, callback, fields))
+        series.close()
+
     def after_end(self, legs: list[Call]) -> None:
-        """Tell the Service's CallbackUrl, in the background, that a relayed call has ended."""
+        """Tell, in the background, that a call has ended: the Service's CallbackUrl, or each leg's own callback."""
+        for leg in legs:
+            if leg.status_callback:
+                self._webhooks.later(partial(self._interpreter.tell, leg, "completed"))
         ended = next((leg for leg in legs if leg.parent_call_sid is not None and leg.interaction_sid), None)
         if ended is not None:
             self._webhooks.later(lambda: self._tell_end(ended))
@@ -353,7 +393,12 @@ class Simulator:
         if not reply.ok:
             self._complain(outcome, service, resource.sid, url, reply)
         elif reply.content_type in twiml.CONTENT_TYPES:
-            self._perform(outcome, resource, url, reply.body, ring)
+            try:
+                steps = twiml.parse(reply.body)
+            except twiml.TwimlError:
+                self._record(outcome, 12100, resource.account_sid, None, resource.sid, url)
+            else:
+                self._perform(outcome, resource, url, steps, ring)
         elif reply.content_type == "application/json" and self._auto_create(outcome, service, resource, reply.body):
             return self._begin(outcome, service, resource)
         elif not outcome.alerts:
@@ -382,29 +427,24 @@ class Simulator:
                 return False
         return True
 
-    def _plain(
-        self, outcome: Outcome, owned: OwnedNumber, resource: Message | Call, setting: str, kind: str, ring: Ring
-    ) -> None:
+    def _plain(self, outcome: Outcome, owned: OwnedNumber, resource: Message | Call, kind: str, ring: Ring) -> None:
         """Do what a number outside every Proxy pool does: ask its own webhook for TwiML.
 
         A number that has left its pool still points at Proxy, which no longer knows it: alert 80902 and nothing more.
         """
-        url = owned.settings[setting]
+        voice = not isinstance(resource, Message)
+        kinds = ("Url", "FallbackUrl")
+        url, fallback = (owned.settings[f"{'Voice' if voice else 'Sms'}{each}"] or "" for each in kinds)
         if not url:
             return
         if url.startswith(PROXY_INTAKE):
             self._record(outcome, 80902, owned.account_sid, None, resource.sid, url)
             return
-        with self._carrier.lock:
-            fields = self._native(resource)
-        reply = self._webhooks.deliver(Webhook(kind, owned.account_sid, url, fields))
-        code = 0 if reply.ok else 11200
-        if reply.ok and reply.content_type not in twiml.CONTENT_TYPES:
-            code = 12300
-        if code:
-            self._record(outcome, code, owned.account_sid, None, resource.sid, url)
-        else:
-            self._perform(outcome, resource, url, reply.body, ring)
+        if isinstance(resource, Call):
+            resource.status_callback, resource.status_events = owned.settings["StatusCallback"] or "", ["completed"]
+        found = self._interpreter.fetch(outcome, kind, resource, url, fallback)
+        if found is not None:
+            self._perform(outcome, resource, *found, ring, fallback)
 
     def _native(self, resource: Message | Call) -> dict[str, str]:
         if isinstance(resource, Message):
@@ -413,79 +453,19 @@ class Simulator:
 
     # TwiML ----------------------------------------------------------------------------------------------------
 
-    def _perform(self, outcome: Outcome, resource: Message | Call, url: str, document: str, ring: Ring) -> None:
-        try:
-            steps = twiml.parse(document)
-        except twiml.TwimlError:
-            self._record(outcome, 12100, resource.account_sid, None, resource.sid, url)
-            return
+    def _perform(
+        self,
+        outcome: Outcome,
+        resource: Message | Call,
+        url: str,
+        steps: list[twiml.Step],
+        ring: Ring,
+        fallback: str = "",
+    ) -> None:
         if isinstance(resource, Message):
-            self._perform_text(outcome, resource, steps)
+            self._interpreter.answer_text(outcome, resource, steps)
         else:
-            self._perform_call(outcome, resource, url, steps, list(ring.digits))
-
-    def _perform_text(self, outcome: Outcome, message: Message, steps: list[twiml.Step]) -> None:
-        with self._carrier.lock:
-            for step in steps:
-                if not isinstance(step, twiml.Send):
-                    outcome.unsupported.append(
-                        step.verb if isinstance(step, twiml.Unsupported) else type(step).__name__
-                    )
-                    return
-                to = step.to or message.from_
-                try:
-                    media = [Attachment(url) for url in step.media]
-                    sent = self._carrier.messaging.send(
-                        message.account_sid, message.to, to, step.body, media, "outbound-reply"
-                    )
-                except TwilioError as error:
-                    self._record(outcome, error.code, message.account_sid, None, message.sid)
-                else:
-                    self._carrier.messaging.advance(sent, "delivered")
-
-    def _perform_call(self, outcome: Outcome, call: Call, url: str, steps: list[twiml.Step], digits: list[str]) -> None:
-        pending = list(steps)
-        while pending:
-            step = pending.pop(0)
-            if isinstance(step, twiml.End):
-                self._end_call(call, step.status)
-                return
-            if isinstance(step, twiml.Unsupported | twiml.Send):
-                outcome.unsupported.append(step.verb if isinstance(step, twiml.Unsupported) else "Message")
-                break
-            prompts = step.prompts if isinstance(step, twiml.Gather) else (step,)
-            words = [prompt.text for prompt in prompts]
-            with self._carrier.lock:
-                if call.status == "ringing":
-                    self._carrier.voice.set_status(call, "in-progress")
-                self._carrier.voice.hear(call, words)
-            outcome.heard.extend(words)
-            if isinstance(step, twiml.Gather) and digits:
-                url = urljoin(url, step.action or url)
-                pending = self._press(outcome, call, url, digits.pop(0))
-        self._end_call(call, "completed")
-
-    def _press(self, outcome: Outcome, call: Call, url: str, digits: str) -> list[twiml.Step]:
-        """Send pressed keys to a Gather's action and return the steps it answers with."""
-        with self._carrier.lock:
-            fields = self._native(call) | {"Digits": digits, "msg": "Gather End"}
-        reply = self._webhooks.deliver(Webhook("gather", call.account_sid, url, fields))
-        try:
-            if reply.ok and reply.content_type in twiml.CONTENT_TYPES:
-                return twiml.parse(reply.body)
-            code = 12300 if reply.ok else 11200
-        except twiml.TwimlError:
-            code = 12100
-        self._record(outcome, code, call.account_sid, None, call.sid, url)
-        return []
-
-    def _end_call(self, call: Call, status: str) -> None:
-        with self._carrier.lock:
-            if call.status not in LIVE:
-                return
-            if status == "completed" and call.status == "ringing":
-                self._carrier.voice.set_status(call, "in-progress")
-            self._carrier.voice.set_status(call, status)
+            self._interpreter.answer_call(outcome, resource, url, steps, ring, fallback)
 
     # Callbacks and alerts -------------------------------------------------------------------------------------
 

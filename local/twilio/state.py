@@ -197,6 +197,8 @@ class Call:
     started: float | None = None
     ended: float | None = None
     interaction_sid: str | None = None
+    status_callback: str = ""
+    status_events: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """The TwiML that this emulator carries out, turned into steps.
 
-Voice: Say, Play, Pause, Gather, Hangup, Reject. Messaging: Message. Anything else (Dial, Record, Redirect and so on)
-becomes an `Unsupported` step: the caller stops there and says so, rather than pretending.
+Voice: Say, Play, Pause, Gather, Dial with one Number, Redirect, Hangup, Reject. Messaging: Message. Anything else
+(Conference, Record and so on) becomes an `Unsupported` step: the caller stops there and says so, and pretends nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,30 @@ class Unsupported:
     verb: str
 
 
-Step = Hear | Gather | Send | End | Unsupported
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """The call goes on with another document."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Another phone is called and connected, after it heard the document of `url`; then `action` is asked how to go on.
+
+    `status_callback` is told the events of the other leg that are named (statusCallbackEvent; by default `completed`).
+    """
+
+    number: str
+    caller_id: str | None
+    action: str | None
+    answer_on_bridge: bool
+    url: str
+    status_callback: str
+    status_events: tuple[str, ...]
+
+
+Step = Hear | Gather | Send | Redirect | Dial | End | Unsupported
 
 
 def parse(document: str) -> list[Step]:
@@ -80,6 +103,10 @@ def _steps(verb: ET.Element) -> list[Step]:
         case "Message":
             body = _text(verb) or "".join(_text(child) for child in verb if child.tag == "Body")
             step = Send(body, tuple(_text(child) for child in verb if child.tag == "Media"), verb.get("to"))
+        case "Redirect":
+            step = Redirect(_text(verb))
+        case "Dial":
+            step = _dial(verb)
         case "Hangup":
             step = End("completed")
         case "Reject":
@@ -87,6 +114,22 @@ def _steps(verb: ET.Element) -> list[Step]:
         case _:
             step = Unsupported(verb.tag)
     return [] if step is None else [step]
+
+
+def _dial(verb: ET.Element) -> Step:
+    nouns = list(verb)
+    if verb.get("record", "do-not-record") != "do-not-record" or [noun.tag for noun in nouns] != ["Number"]:
+        return Unsupported("Dial")
+    noun = nouns[0]
+    return Dial(
+        number=_text(noun),
+        caller_id=verb.get("callerId"),
+        action=verb.get("action"),
+        answer_on_bridge=verb.get("answerOnBridge") == "true",
+        url=noun.get("url", ""),
+        status_callback=noun.get("statusCallback", ""),
+        status_events=tuple(noun.get("statusCallbackEvent", "completed").split()),
+    )
 
 
 def _hear(verb: ET.Element) -> Hear:

@@ -47,6 +47,13 @@ class Post(Protocol):
         """Send the POST; `timeout` is in real seconds."""
 
 
+class Get(Protocol):
+    """Sends one GET and returns (status, headers, body). Raises DeliveryError, OSError or TimeoutError."""
+
+    def __call__(self, url: str, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
+        """Send the GET; `timeout` is in real seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """One webhook before it is sent. `kind` is for the log and for fault patterns, `timeout` in real seconds."""
@@ -86,10 +93,21 @@ def is_loopback(host: str | None) -> bool:
 def http_post(
     url: str, headers: Mapping[str, str], body: bytes, timeout: float
 ) -> tuple[int, Mapping[str, str], bytes]:
-    """Send one POST: https anywhere with a valid certificate, plain http to loopback only; redirects are not followed.
+    """Send one POST; raises DeliveryError or TimeoutError when there is no answer. See `_send`."""
+    return _send("POST", url, timeout, headers, body)
+
+
+def http_get(url: str, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
+    """Send one GET; raises DeliveryError or TimeoutError when there is no answer. See `_send`."""
+    return _send("GET", url, timeout, {}, None)
+
+
+def _send(
+    method: str, url: str, timeout: float, headers: Mapping[str, str], body: bytes | None
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Send a request: https anywhere with a valid certificate, plain http to loopback only; redirects are not followed.
 
     Each has its own connection, since a kept one that had died would look like a fault of the handler.
-    Raises DeliveryError or TimeoutError when there is no answer.
     """
     parts = urlsplit(url)
     if (parts.hostname or "").endswith(".twilio.com"):
@@ -98,7 +116,7 @@ def http_post(
         raise DeliveryError("plain http is delivered to loopback only: use an https URL")
     with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=timeout)) as pool:
         try:
-            answer = pool.request("POST", url, body=body, headers=dict(headers), redirect=False)
+            answer = pool.request(method, url, body=body, headers=dict(headers), redirect=False)
         except urllib3.exceptions.NewConnectionError as error:  # urllib3 counts a refused connection as a timeout
             raise DeliveryError("connection refused") from error
         except urllib3.exceptions.TimeoutError as error:
@@ -111,10 +129,11 @@ def http_post(
 class Webhooks:
     """Delivers webhooks, in the caller's thread or after its answer. Never called with the carrier's lock held."""
 
-    def __init__(self, carrier: Carrier, faults: Faults, post: Post) -> None:
+    def __init__(self, carrier: Carrier, faults: Faults, post: Post, get: Get) -> None:
         self._carrier = carrier
         self._faults = faults
         self._post = post
+        self._get = get
         self._log: deque[dict[str, Any]] = deque(maxlen=LOG_LENGTH)
         self._late: list[tuple[float, Webhook]] = []
         self._jobs: deque[Callable[[], None]] = deque()
@@ -124,6 +143,21 @@ class Webhooks:
     def deliver(self, webhook: Webhook) -> Reply:
         """Send a webhook now, under whatever fault strikes it, and return the answer."""
         return self.deliver_under(self.strike(webhook), webhook)
+
+    def fetch(self, url: str) -> tuple[str, bytes] | None:
+        """Read a media file, as it is read before a message with it is sent; return its type and bytes, if it is there.
+
+        It is read without a signature: Twilio signs what it posts.
+        """
+        fault = self._faults.take("webhook", f"media {url}")
+        if fault is not None:
+            return None
+        try:
+            status, headers, body = self._get(url, TIMEOUT_SECONDS)
+        except (DeliveryError, OSError, TimeoutError):
+            return None
+        kind = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+        return (kind.split(";")[0].strip().lower(), body) if status == 200 else None
 
     def strike(self, webhook: Webhook) -> Fault | None:
         """Return the fault that strikes a webhook, and count it as used."""

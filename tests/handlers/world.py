@@ -432,6 +432,16 @@ def deliver_webhook(
     return answer["statusCode"], answer["headers"], answer.get("body", "").encode()
 
 
+def fetch_media(url: str, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
+    """Let the emulator read a file that the gate offers."""
+    path = urlsplit(url).path
+    event = load("intercept-message")["event"]
+    context = {**event["requestContext"], "http": {**event["requestContext"]["http"], "method": "GET"}}
+    token = path.rpartition("/")[2]
+    answer = deliver({**event, "rawPath": path, "requestContext": context, "pathParameters": {"token": token}})
+    return answer["statusCode"], answer["headers"], base64.b64decode(answer.get("body", ""))
+
+
 def body(answer: Answer) -> dict[str, Any]:
     """Return the JSON body of an answer."""
     parsed: dict[str, Any] = json.loads(answer["body"])
@@ -466,6 +476,7 @@ def emulated_twilio() -> Iterator[tuple[Clock, Emulator, str]]:
         api_secret=SECRET,
         clock=clock,
         post=deliver_webhook,
+        get=fetch_media,
         requests_per_second=None,
     )
     server = Server(emulator.wsgi_app, port=0, purpose="twilio")

@@ -139,7 +139,7 @@ class TestWordings:
         assert asks == dict.fromkeys(Scope, ()) | {
             Scope.MANAGE: ("manage", "pending"),
             Scope.STORE_MESSAGES: ("store",),
-            Scope.RECORD_VOICE: ("record",),
+            Scope.RECORD_VOICE: ("record", "whisper-ask"),
         }
         assert {one for each in asks.values() for one in each} == {one.id for one in templates().values() if one.asks}
 
@@ -192,6 +192,10 @@ class TestGolden:
         ("manage", "en"): (214, 2),
         ("manage", "es"): (233, 2),
         ("manage", "ja"): (91, 2),
+        ("media-refused", "de"): (171, 2),
+        ("media-refused", "en"): (145, 1),
+        ("media-refused", "es"): (161, 2),
+        ("media-refused", "ja"): (61, 1),
         ("not-available", "de"): (162, 2),
         ("not-available", "en"): (155, 1),
         ("not-available", "es"): (180, 2),
@@ -282,7 +286,10 @@ class TestVersions:
     """Texts that somebody may have been shown stay as they are."""
 
     SHOWN: Mapping[tuple[str, int], str] = {
+        ("calling", 1): "d6d5c5c2316d1623",
+        ("calling-recorded", 1): "74d11676fbe6ee51",
         ("manage", 1): "a430ebc5945470e2",
+        ("media-refused", 1): "c03042c86e1a001d",
         ("not-available", 1): "d3b9d1fc92d6da6a",
         ("not-connected", 1): "8ca93e28cf38d27f",
         ("not-connected-refuse", 1): "f806e62084dfbfc0",
@@ -291,6 +298,9 @@ class TestVersions:
         ("pending", 1): "1f445e1bc1e9bbcb",
         ("record", 1): "b9d14e6e1a2ded3c",
         ("store", 1): "171a81d0aba2b296",
+        ("whisper", 1): "9b737daae8cab0e0",
+        ("whisper-ask", 1): "7618a4444710b9d5",
+        ("whisper-recorded", 1): "7a51b047012cdbe5",
         ("withdrawn", 1): "c9dcd4789784b558",
     }
 

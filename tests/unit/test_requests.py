@@ -128,9 +128,9 @@ class TestConsent:
     @pytest.mark.parametrize(
         ("notice_id", "scope", "asking"),
         [
-            ("manage", "record_voice", "record does"),
+            ("manage", "record_voice", "record or whisper-ask does"),
             ("manage", "store_messages", "store does"),
-            ("pending", "record_voice", "record does"),
+            ("pending", "record_voice", "record or whisper-ask does"),
             ("store", "manage", "manage or pending does"),
             ("record", "transcribe", "none of ours does"),
             ("withdrawn", "manage", "manage or pending does"),

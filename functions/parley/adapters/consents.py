@@ -14,6 +14,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from parley.adapters.lines import revoking
 from parley.adapters.suppressions import SuppressionRows, suppressed_key, suppression_of
 from parley.adapters.table import (
     ABSENT,
@@ -157,6 +158,9 @@ class ConsentRows(SuppressionRows):
             for before, after in changes:
                 if takes_away(before, after, counterparts=counterparts, closes_at=lasts_until):
                     writes[sid] = self._revocation(sid, after)
+                    if "lines" in pointer and lasts_until > now and "closed_at" not in pointer:
+                        # Until its end nobody else can have them; after that they let nothing pass.
+                        writes |= self._line_revocations(sid, after, json.loads(pointer["lines"]["S"]))
                     break
         return writes
 
@@ -165,20 +169,32 @@ class ConsentRows(SuppressionRows):
 
         One that is over comes back into the index of open sessions until its calls are ended (`calls_ended`).
         """
-        said = {
-            "record_id": standing.record_id,
-            "at": moments.to_text(standing.effective_at),
-            "reason": f"{standing.scope}-{state_at(standing, self.clock.now()) or 'unknown'}",
-        }
         return {
             "Update": {
                 "TableName": self.name,
                 "Key": session_key(sid),
                 "UpdateExpression": "SET revocation = if_not_exists(revocation, :said), open_shard = :shard",
                 "ConditionExpression": "attribute_exists(pk)",
-                "ExpressionAttributeValues": {":said": {"S": canonical_json(said)}, ":shard": {"S": shard_of(sid)}},
+                "ExpressionAttributeValues": {":said": self._said(standing), ":shard": {"S": shard_of(sid)}},
             }
         }
+
+    def _line_revocations(self, sid: str, standing: Standing, lines: Iterable[tuple[str, str]]) -> dict[str, Item]:
+        """Return the writes that revoke the lines of a session with it, by SID and place."""
+        said = self._said(standing)
+        return {
+            f"{sid} {place}": revoking(self.name, party, masked, sid, said)
+            for place, (party, masked) in enumerate(lines)
+        }
+
+    def _said(self, standing: Standing) -> Item:
+        """Return what a session keeps of the record that revokes it."""
+        said = {
+            "record_id": standing.record_id,
+            "at": moments.to_text(standing.effective_at),
+            "reason": f"{standing.scope}-{state_at(standing, self.clock.now()) or 'unknown'}",
+        }
+        return {"S": canonical_json(said)}
 
     def _keep_contact(self, draft: _Draft, seal: Seal, item: Item, ttl: Item) -> Item:
         """Return the write that keeps a contact as long as the newest record of its person."""

@@ -8,6 +8,7 @@
 | contact | `PARTY#<key>` | `CONTACT` | the plain identifier, encrypted under a key that nobody here may decrypt with |
 | source event | `PARTY#<key>` | `SOURCE#<sha256 of the id>` | what was answered, so that a repeat answers the same |
 | session of a party | `PARTY#<key>` | `SESSION#<KC…>` | with whom, until when; `closed_at` once it is closed |
+| line of a party | `PARTY#<key>` | `LINE#<masked number>` | the session that it leads to (`direct`) |
 | intent | `SESSION#<si_…>` | `INTENT` | an attempt to open a session; `open_shard` while it is under way |
 | decision | `SESSION#<si_…>` | `DECISION#<time and chance>` | what was decided about the session, and why |
 | session | `SESSION#<KC…>` | `SESSION` | `open_shard` while it is open, `revocation` once consent is lost |

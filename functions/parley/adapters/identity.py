@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parley.core.identity import canonical
-from parley.core.optout_link import DOMAIN
+from parley.core.media_link import DOMAIN as MEDIA_LINK
+from parley.core.optout_link import DOMAIN as OPTOUT_LINK
 from parley.ports import LedgerError
 
-CONTACT = "contact"
-"""The purpose in the encryption context of sealed identifiers, which the policies name."""
+CONTACT, LINE = "contact", "line"
+"""The purposes in the encryption contexts of sealed identifiers and numbers, which the policies name."""
 
 
 class Identities:
@@ -34,7 +36,7 @@ class Identities:
 
         Raises ValueError for a message of anything else, LedgerError if KMS does not answer.
         """
-        if not message.startswith(DOMAIN):
+        if not message.startswith((OPTOUT_LINK, MEDIA_LINK)):
             raise ValueError("only the messages of links are signed here")
         return self._mac(message)
 
@@ -69,3 +71,38 @@ class Contacts:
             raise LedgerError(f"no sealed contact from KMS ({type(error).__name__})") from None
         sealed: bytes = answer["CiphertextBlob"]
         return sealed
+
+
+class Sealer:
+    """Seals the numbers of the people in a session, to reach them later: the ledger never holds them plain (`direct`).
+
+    `client` is boto3's KMS client, `key` the ARN of the line key. What is sealed for one session opens for no other.
+    """
+
+    def __init__(self, client: Any, key: str) -> None:
+        self._client = client
+        self._key = key
+
+    def seal(self, number: str, session: str) -> str:
+        """Return a number encrypted for a session, in base64. Raises LedgerError."""
+        try:
+            answer = self._client.encrypt(KeyId=self._key, Plaintext=number.encode(), EncryptionContext=_of(session))
+        except (BotoCoreError, ClientError) as error:
+            # Not chained: botocore's errors may quote the request.
+            raise LedgerError(f"no sealed number from KMS ({type(error).__name__})") from None
+        return base64.b64encode(answer["CiphertextBlob"]).decode("ascii")
+
+    def open(self, sealed: str, session: str) -> str:
+        """Return the number that was sealed for a session: plain, never log or keep. Raises LedgerError."""
+        try:
+            answer = self._client.decrypt(
+                KeyId=self._key, CiphertextBlob=base64.b64decode(sealed), EncryptionContext=_of(session)
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise LedgerError(f"no number from KMS ({type(error).__name__})") from None
+        plain: bytes = answer["Plaintext"]
+        return plain.decode()
+
+
+def _of(session: str) -> dict[str, str]:
+    return {"purpose": LINE, "session": session}

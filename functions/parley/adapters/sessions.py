@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from parley.adapters.consents import relevant_keys, standing_key
+from parley.adapters.lines import LineRows
+from parley.adapters.places import places_from_json, places_to_json
 from parley.adapters.table import (
     ABSENT,
     ATTEMPTS,
@@ -16,7 +18,6 @@ from parley.adapters.table import (
     SHARDS,
     ConditionFailedError,
     Item,
-    Table,
     beginning,
     epoch,
     number,
@@ -28,7 +29,7 @@ from parley.adapters.table import (
 )
 from parley.core import moments
 from parley.core.consent import Scope, Standing, canonical_json
-from parley.core.jurisdiction import Confidence, Location, Source
+from parley.core.jurisdiction import Location
 from parley.core.sessions import LONGEST_CALL, Intent, Participant, Revocation, Session, Stage, Status
 from parley.core.verdict import DecisionRecord, parse_decision_id
 from parley.ports import ConsentChangedError, Interaction, LedgerError
@@ -46,7 +47,7 @@ OPENING = "opening"
 """The partition of the index for attempts that are under way: few at any time."""
 
 
-class SessionRows(Table):
+class SessionRows(LineRows):
     """The session part of `parley.ports.Ledger`."""
 
     def session(self, sid: str) -> Session | None:
@@ -139,6 +140,7 @@ class SessionRows(Table):
             *(self.put({**_pointer(session, party), **ttl}, ABSENT) for party in session.parties),
             *(self._count(party) for party in session.parties),
             *self._past(session.sid, session.parties),
+            *self.opening(session),
         ]
         if not self.commit(writes):
             raise ConsentChangedError
@@ -181,8 +183,8 @@ class SessionRows(Table):
                 "ExpressionAttributeNames": {"#status": "status"},
                 "ExpressionAttributeValues": {
                     **end,
-                    ":places": {"S": _places_json(places)},
-                    ":were": {"S": _places_json(session.places)},
+                    ":places": {"S": places_to_json(places)},
+                    ":were": {"S": places_to_json(session.places)},
                     ":scopes": {"S": canonical_json(record.verdict.scopes)},
                     ":open": {"S": Status.OPEN},
                     ":before": {"S": moments.to_text(session.closes_at)},
@@ -443,19 +445,26 @@ def _intent(item: Item) -> Intent:
 
 
 def _pointer(session: Session, party: str) -> Item:
-    """Return the row by which a person's session is found: with whom it is, and until when."""
+    """Return the row by which a person's session is found: with whom it is, by which lines, and until when."""
+    lines = [[one.party, one.masked_number] for one in session.participants if one.masked_number]
     return {
         **party_key(party, f"SESSION#{session.sid}"),
         "counterparts": {"S": canonical_json([other for other in session.parties if other != party])},
         "closes_at": {"S": moments.to_text(session.closes_at)},
+        **({"lines": {"S": canonical_json(lines)}} if lines else {}),
     }
+
+
+def _place(participant: Participant) -> list[str]:
+    masked = [participant.masked_number] if participant.masked_number else []
+    return [participant.sid, participant.party, *masked]
 
 
 def _session_item(session: Session) -> Item:
     return {
         **session_key(session.sid),
         "service_sid": {"S": session.service_sid},
-        "participants": {"S": canonical_json([[one.sid, one.party] for one in session.participants])},
+        "participants": {"S": canonical_json([_place(one) for one in session.participants])},
         "mode": {"S": session.mode},
         "status": {"S": session.status},
         "opened_at": {"S": moments.to_text(session.opened_at)},
@@ -463,19 +472,9 @@ def _session_item(session: Session) -> Item:
         "intent": {"S": session.intent},
         "records": {"S": canonical_json(session.records)},
         "scopes": {"S": canonical_json(session.scopes)},
-        "places": {"S": _places_json(session.places)},
+        "places": {"S": places_to_json(session.places)},
+        **({"asks": {"S": canonical_json(session.asks)}} if session.asks else {}),
         **({} if session.name is None else {"name": {"S": session.name}}),
-    }
-
-
-def _places_json(places: Mapping[str, Location]) -> str:
-    return canonical_json({party: [one.code, one.source, one.confidence] for party, one in places.items()})
-
-
-def _places(text: str) -> dict[str, Location]:
-    return {
-        party: Location(code, Source(source), Confidence(confidence))
-        for party, (code, source, confidence) in json.loads(text).items()
     }
 
 
@@ -485,7 +484,7 @@ def _session(item: Item) -> Session:
     return Session(
         sid=item["pk"]["S"].removeprefix("SESSION#"),
         service_sid=item["service_sid"]["S"],
-        participants=tuple(Participant(sid, party) for sid, party in json.loads(item["participants"]["S"])),
+        participants=tuple(Participant(*each) for each in json.loads(item["participants"]["S"])),
         mode=item["mode"]["S"],
         opened_at=moments.from_text(item["opened_at"]["S"]),
         closes_at=moments.from_text(item["closes_at"]["S"]),
@@ -496,8 +495,9 @@ def _session(item: Item) -> Session:
         name=item["name"]["S"] if "name" in item else None,
         records=tuple(json.loads(item["records"]["S"])),
         scopes=tuple(Scope(scope) for scope in json.loads(item["scopes"]["S"])),
+        asks=tuple(Scope(scope) for scope in json.loads(item["asks"]["S"])) if "asks" in item else (),
         # A row from before places were kept has none: who is nowhere known is under the strictest law.
-        places=_places(item["places"]["S"]) if "places" in item else {},
+        places=places_from_json(item["places"]["S"]) if "places" in item else {},
         revocation=revocation
         and Revocation(revocation["record_id"], moments.from_text(revocation["at"]), revocation["reason"]),
     )

@@ -74,9 +74,9 @@ class Table:
                 responses = self._client.transact_get_items(TransactItems=gets)["Responses"]
             except ClientError as error:
                 if not _is_contention(error):
-                    raise _ledger_error(error) from None
+                    raise ledger_error(error) from None
             except BotoCoreError as error:
-                raise _ledger_error(error) from None
+                raise ledger_error(error) from None
             else:
                 return [response.get("Item", {}) for response in responses]
             self.wait(attempt)
@@ -105,9 +105,9 @@ class Table:
         except ClientError as error:
             if _is_contention(error):
                 return False
-            raise _ledger_error(error) from None
+            raise ledger_error(error) from None
         except BotoCoreError as error:
-            raise _ledger_error(error) from None
+            raise ledger_error(error) from None
         return True
 
     def call(self, operation: str, **arguments: Any) -> Any:
@@ -117,9 +117,9 @@ class Table:
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                 raise ConditionFailedError from None
-            raise _ledger_error(error) from None
+            raise ledger_error(error) from None
         except BotoCoreError as error:
-            raise _ledger_error(error) from None
+            raise ledger_error(error) from None
 
     def put(self, item: Item, condition: Item) -> Item:
         """Return the write of a transaction that puts an item on a condition."""
@@ -167,7 +167,8 @@ def unchanged(item: Item | None) -> Item:
     return {"ConditionExpression": "seq = :seq", "ExpressionAttributeValues": {":seq": item["seq"]}}
 
 
-def _ledger_error(error: Exception) -> LedgerError:
+def ledger_error(error: Exception) -> LedgerError:
+    """Return what a refusal of DynamoDB's means to the caller, without what it quotes."""
     code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
     return LedgerError(f"DynamoDB: {code or type(error).__name__}")
 

@@ -231,7 +231,7 @@ def permission(
     for being connected and for recording calls.
     """
     before = [*([session.revocation.reason] if session.revocation is not None else [])]
-    if Scope.RECORD_VOICE not in session.scopes:
+    if Scope.RECORD_VOICE not in (*session.scopes, *session.asks):
         before.append(NOT_WANTED)
     return allowed(
         session.parties, standings, now, Scope.RECORD_VOICE, places=places, policy=policy, table=table, before=before

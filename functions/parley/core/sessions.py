@@ -50,10 +50,14 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A party's place in one session: Twilio's SID of the participant and the party's key."""
+    """A party's place in one session: the SID of the participant and the party's key.
+
+    `masked_number` is the number by which they reach the others where sessions are our own; else Twilio keeps it.
+    """
 
     sid: str
     party: str
+    masked_number: str = ""
 
 
 class Stage(StrEnum):
@@ -112,7 +116,8 @@ class Session:
 
     The session itself says whether it may still connect: it never outlives a consent that it rests on, and a
     `revocation` is written together with the consent record that takes one back. `records` are the ids of those that
-    it rests on, `scopes` what else was permitted when it was opened or renewed last, `name` is the caller's own.
+    it rests on, `scopes` what else was permitted when it was opened or renewed last, `asks` what everybody is asked for
+    at the beginning of each call; `name` is the caller's own.
     `places` tell where each party was said to be then, by party key, so that a renewal goes by the same law.
     """
 
@@ -129,6 +134,7 @@ class Session:
     name: str | None = None
     records: tuple[str, ...] = ()
     scopes: tuple[Scope, ...] = ()
+    asks: tuple[Scope, ...] = ()
     revocation: Revocation | None = None
     places: Mapping[str, Location] = field(default_factory=dict)
 

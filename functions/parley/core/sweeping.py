@@ -314,7 +314,7 @@ def partitions(track: Track, cursor: Cursor | None, now: datetime) -> tuple[tupl
     """Return what is to be handed out now, and the cursor to keep once it was.
 
     Hour by hour from where the last run came to, with the overlap, or day by day after a long gap; where there was no
-    run yet, and once a week, month by month, and all that is older in one: what does not fit a page is cut by its worker.
+    run yet, and once a week, month by month, and all that is older in one. What does not fit a page its worker cuts.
     """
     if cursor is None or now - cursor.whole >= WHOLE_EVERY:
         begin = min(_day(now - LOOK_BACK), track.reached)

@@ -100,6 +100,24 @@ def _content_with_one(parties: Sequence[str], decided: Decision) -> Decision:
     return Decision(reasons, decided.record_ids, decided.valid_until)
 
 
+_ASKABLE = frozenset({UNKNOWN, State.REQUESTED, State.EXPIRED, STALE})
+"""What a question may still change: nobody said no."""
+
+
+def asked_per_call(verdict: Verdict) -> tuple[Scope, ...]:
+    """Return the scopes for which everybody may be asked at the beginning of a call, nobody having said no.
+
+    Of what was wanted and is not permitted that is recording calls: who is on the phone can answer by a key.
+    """
+    return tuple(
+        one.scope
+        for one in verdict.judgements[1:]
+        if one.scope is Scope.RECORD_VOICE
+        and not one.decided.permit
+        and all(reason.state in _ASKABLE for reason in one.decided.reasons)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """A decision as it is kept: who asked for what, by which law and on which records it was decided.

@@ -13,8 +13,6 @@ from parley import log, recordings, runtime
 from parley.core.consent import Scope
 from parley.core.optout import is_stop
 from parley.core.problem import problem
-from parley.core.recording import STRANGER, first_attempt, strangers
-from parley.core.sessions import Session
 from parley.handlers.intercept import body_of, created_at, take_stop
 from parley.messages import archive_later
 from parley.ports import Interaction
@@ -91,20 +89,7 @@ def _look_after_call(interaction: Interaction, outbound_participant: str) -> Non
         runtime.carrier().end_call(call, urgent=True)
         log.emit("call-ended", session=session.sid, resource=call)
     elif Scope.RECORD_VOICE in session.scopes and recordings.QUEUE in runtime.environment().queues:
-        _have_recorded(session, interaction, outbound_participant)
-
-
-def _have_recorded(session: Session, interaction: Interaction, outbound_participant: str) -> None:
-    """Put a call on the queue of what is to be recorded, unless somebody is in it whose consent nobody has."""
-    call = interaction.inbound_resource
-    if unknown := strangers(session, interaction.inbound_participant, outbound_participant):
-        log.emit("participant-unknown", "ERROR", session=session.sid, call=call, participants=list(unknown))
-        recordings.refuse(session, call, STRANGER)
-        return
-    attempt = first_attempt(runtime.ledger().capture(call), interaction.outbound_status)
-    if attempt is not None:
-        message = {"session": session.sid, "call": call, "interaction": interaction.sid, "attempt": attempt}
-        runtime.queues().send(recordings.QUEUE, message)
+        recordings.have_recorded(session, interaction, outbound_participant)
 
 
 def _optional(form: Form, name: str) -> str:

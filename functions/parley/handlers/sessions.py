@@ -26,7 +26,7 @@ from parley.core.requests import (
 from parley.core.sessions import Session, Stage, Status, is_intent_id, modes_for
 from parley.core.verdict import DecisionRecord, missing, parse_decision_id, words
 from parley.opening import NameReusedError, Opened, UnderWayError, UnsettledError, open_session, renew_session
-from parley.ports import CarrierError
+from parley.ports import CarrierError, ShortageError
 from parley.web import Answer, Request, answer, failed_api, guarded, refuse, unavailable
 from parley.withdrawal import close, judge
 
@@ -156,6 +156,14 @@ def _refused(record: DecisionRecord) -> Answer:
 
 
 def _carrier_refuses(error: CarrierError) -> Answer:
+    if isinstance(error, ShortageError):
+        log.emit("pool-exhausted", "ERROR", codes=sorted({one.calling_code for one in error.lacking}))
+        detail = " ".join(one.words() for one in error.lacking) + " Add numbers, or close sessions of these people."
+        missing_numbers = [
+            {"calling_code": one.calling_code, "area": one.area or None, "needs": one.needs, "missing": one.missing}
+            for one in error.lacking
+        ]
+        return refuse(problem("no-number-available", 503, detail, missing=missing_numbers))
     log.emit("carrier-refuses", "WARNING", operation=error.operation, status=error.status, code=error.code)
     if error.code in NO_NUMBER:
         detail = "The pool has no number for these people; add numbers, or close sessions of theirs."

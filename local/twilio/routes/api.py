@@ -122,14 +122,22 @@ def list_messages(exchange: Exchange, account_sid: str) -> Answer:
 
 @ROUTES.add("POST", f"{_ACCOUNT}/Messages.json")
 def send_message(exchange: Exchange, account_sid: str) -> Answer:
-    """Send a message from an own number; it is on the phone at once, and StatusCallback is not called."""
+    """Send a message from an own number.
+
+    Without a StatusCallback it is on the phone at once; with one, or with media, which are fetched first, it is
+    brought there in the background, and the callback is told each status.
+    """
     form, messaging = exchange.form, exchange.carrier.messaging
     media = [Attachment(url) for url in exchange.fields.getlist("MediaUrl")]
     sent = messaging.send(
         _scope(exchange, account_sid), form.get("From", ""), form.get("To", ""), form.get("Body", ""), media
     )
     body = render.message(sent)
-    messaging.advance(sent, "delivered")
+    callback = form.get("StatusCallback", "")
+    if callback or media:
+        exchange.simulator.bring(sent, callback)
+    else:
+        messaging.advance(sent, "delivered")
     return 201, body
 
 

@@ -2,8 +2,9 @@
 
 - `POST sms` {from, to, body, media?: [url | {content: base64, content_type}]} -> {message_sid, delivered,
   alerts: [code], interaction_sid, outbound_message_sid, unsupported: [verb]};
-- `POST call` {from, to, duration?: s, answer?: answered|busy|no-answer|failed|canceled, digits?: [keys], hold?: bool}
-  -> {call_sid, connected, heard: [text], alerts, interaction_sid, outbound_call_sid, unsupported};
+- `POST call` {from, to, duration?: s, answer?: answered|voicemail|busy|no-answer|failed|canceled, digits?: [keys],
+  callee_digits?: [keys], hold?: bool} -> {call_sid, connected, heard: [text], callee_heard: [text], alerts,
+  interaction_sid, outbound_call_sid, unsupported}; the key `hang-up` puts the phone down at that prompt;
 - `POST hangup` {call_sid} -> {ended}, for a call that was held;
 - `GET phones/{E.164}` -> {number, messages: [...], calls: [...]}: what that phone saw and heard, nothing else;
 - `GET clock`, `POST clock` {advance: s} -> {now};
@@ -114,10 +115,14 @@ def _call(emulator: Emulator, body: Mapping[str, Any]) -> dict[str, Any]:
     digits = body.get("digits") or []
     if not isinstance(digits, list):
         raise ScriptError("`digits` must be a list of texts, one for each prompt")
+    answered = body.get("callee_digits") or []
+    if not isinstance(answered, list):
+        raise ScriptError("`callee_digits` must be a list of texts, one for each prompt")
     ring = Ring(
         duration=number(body, "duration", Ring().duration),
         answer=body.get("answer", "answered"),
         digits=tuple(str(pressed) for pressed in digits),
+        callee_digits=tuple(str(pressed) for pressed in answered),
         hold=body.get("hold") is True,
     )
     outcome = emulator.simulator.call(_text(body, "from"), _text(body, "to"), ring)
@@ -126,6 +131,7 @@ def _call(emulator: Emulator, body: Mapping[str, Any]) -> dict[str, Any]:
         "call_sid": outcome.sid,
         "connected": outcome.connected,
         "heard": outcome.heard,
+        "callee_heard": outcome.callee_heard,
         "alerts": outcome.alerts,
         "interaction_sid": outcome.interaction_sid,
         "outbound_call_sid": outcome.outbound_sid,

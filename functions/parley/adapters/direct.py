@@ -1,0 +1,176 @@
+"""Sessions of our own over Programmable Voice and Messaging (`parley:masking: direct`): the carrier without Proxy.
+
+A session opens by reserving a line for each participant; it connects once the ledger has confirmed it, which opens the
+lines in the very transaction that checks the consents. Whoever dies in between leaves reservations that run out.
+Calls and messages themselves are Twilio's, as on `proxy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from parley.adapters.identity import Identities, Sealer
+from parley.adapters.pool import NumberPool
+from parley.adapters.twilio import FINISHED, TwilioCarrier
+from parley.core.assignment import NumberChoice, PoolNumber, Shortage, assign
+from parley.core.lines import Line, LineStatus, Peer, participant_sid, session_sid
+from parley.ports import CarrierError, FoundSession, Ledger, OpenedParticipant, OpenedSession, Seat, ShortageError
+
+ATTEMPTS: Final = 8
+"""How often numbers are chosen again that somebody else took meanwhile."""
+
+
+class DirectCarrier(TwilioCarrier):
+    """Implements `parley.ports.Carrier` with sessions in the ledger. Its first arguments are `TwilioCarrier`'s."""
+
+    def __init__(
+        self,
+        *arguments: Any,
+        ledger: Ledger,
+        identities: Identities,
+        sealer: Sealer,
+        numbers: NumberPool,
+        now: Callable[[], datetime],
+        choice: NumberChoice,
+        **named: Any,
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self._ledger, self._identities, self._sealer = ledger, identities, sealer
+        self._numbers, self._now, self._choice = numbers, now, choice
+        self._reserved: dict[str, tuple[Line, ...]] = {}
+
+    # Sessions -------------------------------------------------------------------------------------------------
+
+    def open_session(
+        self,
+        identifiers: Sequence[str],
+        *,
+        unique_name: str,
+        ttl: int,  # noqa: ARG002 - a line has its end
+        closes_at: datetime,
+        mode: str,
+    ) -> OpenedSession:
+        """Reserve a line for the holder of each plain number. Raises ShortageError, LedgerError, CarrierError."""
+        sid, parties = session_sid(unique_name), [self._identities.party(one) for one in identifiers]
+        for _ in range(ATTEMPTS):
+            chosen = self._choose(identifiers, parties, mode)
+            lines = self._lines(sid, unique_name, identifiers, parties, chosen, mode, closes_at)
+            if self._ledger.reserve_lines(lines):
+                self._reserved[sid] = lines
+                return OpenedSession(sid, tuple(OpenedParticipant(one.participant, one.masked_number) for one in lines))
+        raise CarrierError("assign-numbers", 503)
+
+    def _choose(self, identifiers: Sequence[str], parties: Sequence[str], mode: str) -> list[PoolNumber]:
+        pool, now = self._numbers.numbers(), self._now()
+        chosen: list[PoolNumber] = []
+        lacking: list[Shortage] = []
+        for identifier, party in zip(identifiers, parties, strict=True):
+            found = assign(
+                pool,
+                identifier,
+                mode=mode,
+                lines=self._ledger.lines_of(party),
+                others=[other for other in parties if other != party],
+                now=now,
+                choice=self._choice,
+            )
+            if isinstance(found, Shortage):
+                lacking.append(found)
+            else:
+                chosen.append(found)
+        if lacking:
+            raise ShortageError(lacking)
+        return chosen
+
+    def _lines(
+        self,
+        sid: str,
+        unique_name: str,
+        identifiers: Sequence[str],
+        parties: Sequence[str],
+        chosen: Sequence[PoolNumber],
+        mode: str,
+        closes_at: datetime,
+    ) -> tuple[Line, ...]:
+        everybody = [
+            Peer(participant_sid(sid, party), party, number.number, self._sealer.seal(identifier, sid))
+            for identifier, party, number in zip(identifiers, parties, chosen, strict=True)
+        ]
+        return tuple(
+            Line(
+                party=one.party,
+                masked_number=one.masked_number,
+                participant=one.participant,
+                session=sid,
+                intent=unique_name.rpartition(".")[0],
+                peers=tuple(other for other in everybody if other is not one),
+                mode=mode,
+                status=LineStatus.RESERVED,
+                opened_at=self._now(),
+                closes_at=closes_at,
+            )
+            for one in everybody
+        )
+
+    def participants(self, sid: str, identifiers: Sequence[str]) -> tuple[OpenedParticipant, ...]:
+        """Return the participants of a session, in the order of `identifiers`."""
+        session = self._ledger.session(sid)
+        places = {one.party: one for one in session.participants} if session else {}
+        try:
+            found = [places[self._identities.party(identifier)] for identifier in identifiers]
+        except KeyError:
+            # Not chained: the error quotes a party.
+            raise CarrierError("list-participants") from None
+        return tuple(OpenedParticipant(one.sid, one.masked_number) for one in found)
+
+    def renew_session(self, sid: str, *, ttl: int, closes_at: datetime) -> bool:  # noqa: ARG002 - the ledger has it
+        """Let the lines last as long as the session, which the ledger renewed before; return False if they are gone."""
+        session = self._ledger.session(sid)
+        return session is not None and self._ledger.renew_lines(session)
+
+    def is_open(self, sid: str) -> bool:
+        """Tell whether a session would connect anybody."""
+        session, now = self._ledger.session(sid), self._now()
+        if session is None or session.is_over(now):
+            return False
+        lines = self._ledger.lines_in(session)
+        return any(line.status is LineStatus.OPEN and not line.is_idle(now) for line in lines)
+
+    def close_session(self, sid: str, *, urgent: bool = False) -> None:  # noqa: ARG002 - nobody is asked
+        """Close the lines of a session. One that is closed or gone is no error."""
+        reserved = self._reserved.pop(sid, ())
+        session = self._ledger.session(sid)
+        places = [(one.party, one.masked_number) for one in (session.participants if session else reserved)]
+        self._ledger.close_lines(sid, places)
+
+    def live_calls(self, sid: str, *, urgent: bool = False) -> tuple[list[str], bool]:  # noqa: ARG002 - nobody is asked
+        """Return the calls of a session that may be under way, by the SIDs of their inbound legs.
+
+        The log has each before anybody is connected by it.
+        """
+        seen: dict[str, bool] = {}
+        for row in self._ledger.interactions(sid):
+            call = row.get("inbound_resource", "")
+            if row.get("kind") == "voice" and call:
+                seen[call] = seen.get(call, False) or row.get("inbound_status") in FINISHED
+        return [call for call, over in seen.items() if not over], True
+
+    def seats(self, sid: str, *, urgent: bool = False) -> list[Seat]:  # noqa: ARG002 - nobody is asked
+        """Return the places in a session, open or closed, as long as its lines are not another one's."""
+        session = self._ledger.session(sid)
+        peers: dict[str, Peer] = {}
+        for line in self._ledger.lines_in(session) if session else ():
+            peers |= {peer.participant: peer for peer in line.peers}
+        return [
+            Seat(peer.participant, self._sealer.open(peer.sealed, sid), peer.masked_number) for peer in peers.values()
+        ]
+
+    def open_sessions(self, since: datetime, limit: int) -> tuple[list[FoundSession], bool]:  # noqa: ARG002
+        """Return nothing: no session is open anywhere but in the ledger."""
+        return [], True
+
+    def pool(self) -> frozenset[str]:
+        """Return the masked numbers, in E.164 form."""
+        return frozenset(one.number for one in self._numbers.numbers())

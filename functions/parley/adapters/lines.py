@@ -1,0 +1,269 @@
+"""Lines in the table: the pairs of a party and a masked number by which the sessions of our own are found (`direct`).
+
+A line is the row `LINE#<masked number>` of its party: whom it leads to, until when, and whether it still does.
+Its `kept_until` (epoch seconds) says from when it may be given away: a minute after that, when its session is over, or
+its reservation. A line that is closed has 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from parley.adapters.places import places_from_json, places_to_json
+from parley.adapters.table import (
+    ConditionFailedError,
+    Item,
+    Table,
+    epoch,
+    ledger_error,
+    number,
+    party_condition,
+    party_key,
+)
+from parley.core import moments
+from parley.core.consent import Scope, canonical_json
+from parley.core.lines import GRACE, RESERVED_FOR, Line, LineStatus, Peer
+from parley.core.sessions import Revocation, Session
+
+PREFIX = "LINE#"
+
+SEEN_LIMIT = 64
+"""How many message SIDs a line remembers before the older ones are forgotten."""
+
+
+class LineRows(Table):
+    """The part of `parley.ports.Ledger` about lines."""
+
+    def line(self, party: str, masked_number: str) -> Line | None:
+        """Return the line by which a person reaches a session on a masked number: one read of one row."""
+        item = self.get_one(line_key(party, masked_number))
+        return _line(item) if _shown(self, item) else None
+
+    def lines_of(self, party: str) -> list[Line]:
+        """Return all lines of a person, closed ones included."""
+        items = self.query(party_condition(party, PREFIX), ConsistentRead=True)
+        return [_line(item) for item in items if _shown(self, item)]
+
+    def lines_in(self, session: Session) -> list[Line]:
+        """Return the lines of a session that are still its own, in the order of its participants."""
+        keys = [line_key(one.party, one.masked_number) for one in session.participants if one.masked_number]
+        return [_line(item) for item in self.get(keys) if _shown(self, item) and item["sid"]["S"] == session.sid]
+
+    def reserve_lines(self, lines: Sequence[Line]) -> bool:
+        """Keep the numbers of a session that is being opened; return False if one of them was given away meanwhile."""
+        now = self.clock.now()
+        condition = {
+            "ConditionExpression": "attribute_not_exists(pk) OR kept_until < :now",
+            "ExpressionAttributeValues": {":now": number(epoch(now - GRACE))},
+        }
+        ttl, until = self.ttl("session-map"), number(epoch(now + RESERVED_FOR))
+        return self.commit([self.put({**_item(line), "kept_until": until, **ttl}, condition) for line in lines])
+
+    def opening(self, session: Session) -> list[Item]:
+        """Return the writes that open the lines of a session, on condition that they are still reserved for it."""
+        values = {
+            ":sid": {"S": session.sid},
+            ":reserved": {"S": LineStatus.RESERVED},
+            ":open": {"S": LineStatus.OPEN},
+            ":records": {"S": canonical_json(session.records)},
+            ":scopes": {"S": canonical_json(session.scopes)},
+            ":asks": {"S": canonical_json(session.asks)},
+            ":places": {"S": places_to_json(session.places)},
+            ":until": number(epoch(session.closes_at)),
+            ":end": self.ttl("session-map", session.closes_at)["expires_at"],
+        }
+        return [
+            {
+                "Update": {
+                    "TableName": self.name,
+                    "Key": line_key(one.party, one.masked_number),
+                    "UpdateExpression": "SET #status = :open, records = :records, scopes = :scopes, asks = :asks,"
+                    " places = :places, kept_until = :until, expires_at = :end",
+                    "ConditionExpression": "sid = :sid AND #status = :reserved",
+                    "ExpressionAttributeNames": {"#status": "status"},
+                    "ExpressionAttributeValues": values,
+                }
+            }
+            for one in session.participants
+            if one.masked_number
+        ]
+
+    def renew_lines(self, session: Session) -> bool:
+        """Let the lines of a session say what the session says; return False if one of them leads nowhere any more."""
+        for one in session.participants:
+            try:
+                self.call(
+                    "update_item",
+                    Key=line_key(one.party, one.masked_number),
+                    UpdateExpression="SET closes_at = :closes, scopes = :scopes, places = :places, kept_until = :until,"
+                    " expires_at = :end",
+                    ConditionExpression="sid = :sid AND #status = :open AND attribute_not_exists(revocation)",
+                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeValues={
+                        ":sid": {"S": session.sid},
+                        ":open": {"S": LineStatus.OPEN},
+                        ":closes": {"S": moments.to_text(session.closes_at)},
+                        ":scopes": {"S": canonical_json(session.scopes)},
+                        ":places": {"S": places_to_json(session.places)},
+                        ":until": number(epoch(session.closes_at)),
+                        ":end": self.ttl("session-map", session.closes_at)["expires_at"],
+                    },
+                )
+            except ConditionFailedError:
+                return False
+        return True
+
+    def close_lines(self, sid: str, places: Iterable[tuple[str, str]]) -> None:
+        """Close the lines of a session, given as party and masked number; those that are another one's by now stay."""
+        for party, masked_number in places:
+            try:
+                self.call(
+                    "update_item",
+                    Key=line_key(party, masked_number),
+                    UpdateExpression="SET #status = :closed, kept_until = :zero",
+                    ConditionExpression="sid = :sid",
+                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeValues={
+                        ":sid": {"S": sid},
+                        ":closed": {"S": LineStatus.CLOSED},
+                        ":zero": number(0),
+                    },
+                )
+            except ConditionFailedError:
+                continue
+
+    def claim_message(self, party: str, masked_number: str, message: str, now: datetime) -> tuple[Line | None, bool]:
+        """Read a line and note that a message came by it, in one request; tell whether it had been noted before.
+
+        Whoever is told that it was not is the only one who passes it on. None: there is no such line.
+        """
+        try:
+            answer = self._client.update_item(
+                TableName=self.name,
+                Key=line_key(party, masked_number),
+                UpdateExpression="SET last_at = :now ADD seen :seen",
+                ConditionExpression="attribute_exists(sid) AND NOT contains(seen, :message)",
+                ExpressionAttributeValues={
+                    ":now": {"S": moments.to_text(now)},
+                    ":seen": {"SS": [message]},
+                    ":message": {"S": message},
+                },
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise ledger_error(error) from None
+            held: Mapping[str, Any] = error.response
+            item = held.get("Item") or {}
+            return (_line(item), True) if _shown(self, item) else (None, False)
+        except BotoCoreError as error:
+            raise ledger_error(error) from None
+        item = answer["Attributes"]
+        if not _shown(self, item):
+            return None, False
+        return _line(item), False
+
+    def unclaim_message(self, line: Line, message: str) -> None:
+        """Forget that a message came by a line: nothing was passed on, and it may be tried again."""
+        self.call(
+            "update_item",
+            Key=line_key(line.party, line.masked_number),
+            UpdateExpression="DELETE seen :seen",
+            ExpressionAttributeValues={":seen": {"SS": [message]}},
+        )
+
+    def touch_lines(self, line: Line, now: datetime, keep: str = "") -> None:
+        """Note on the other lines of a session that something passed, which puts off the end of an idle one.
+
+        Of a line that remembers many messages only `keep` stays remembered.
+        """
+        for peer in line.peers:
+            try:
+                self.call(
+                    "update_item",
+                    Key=line_key(peer.party, peer.masked_number),
+                    UpdateExpression="SET last_at = :now",
+                    ConditionExpression="sid = :sid",
+                    ExpressionAttributeValues={":now": {"S": moments.to_text(now)}, ":sid": {"S": line.session}},
+                )
+            except ConditionFailedError:
+                continue
+        if line.seen > SEEN_LIMIT and keep:
+            self.call(
+                "update_item",
+                Key=line_key(line.party, line.masked_number),
+                UpdateExpression="SET seen = :seen",
+                ExpressionAttributeValues={":seen": {"SS": [keep]}},
+            )
+
+
+def revoking(table: str, party: str, masked_number: str, sid: str, said: Item) -> Item:
+    """Return the write that revokes a line with its session; the first revocation stays."""
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": line_key(party, masked_number),
+            "UpdateExpression": "SET revocation = if_not_exists(revocation, :said)",
+            "ConditionExpression": "sid = :sid",
+            "ExpressionAttributeValues": {":said": said, ":sid": {"S": sid}},
+        }
+    }
+
+
+def line_key(party: str, masked_number: str) -> Item:
+    """Return the key of a line."""
+    return party_key(party, PREFIX + masked_number)
+
+
+def _shown(table: Table, item: Mapping[str, Any]) -> bool:
+    """Tell whether an item is a line that still counts: one that was only touched has no session."""
+    return "sid" in item and not table.expired(dict(item))
+
+
+def _item(line: Line) -> Item:
+    return {
+        **line_key(line.party, line.masked_number),
+        "sid": {"S": line.session},
+        "participant": {"S": line.participant},
+        "intent": {"S": line.intent},
+        "peers": {
+            "S": canonical_json(
+                [[peer.participant, peer.party, peer.masked_number, peer.sealed] for peer in line.peers]
+            )
+        },
+        "mode": {"S": line.mode},
+        "status": {"S": line.status},
+        "opened_at": {"S": moments.to_text(line.opened_at)},
+        "closes_at": {"S": moments.to_text(line.closes_at)},
+        "idle": number(line.idle),
+    }
+
+
+def _line(item: Mapping[str, Any]) -> Line:
+    said = json.loads(item["revocation"]["S"]) if "revocation" in item else None
+    return Line(
+        party=item["pk"]["S"].removeprefix("PARTY#"),
+        masked_number=item["sk"]["S"].removeprefix(PREFIX),
+        participant=item["participant"]["S"],
+        session=item["sid"]["S"],
+        intent=item["intent"]["S"],
+        peers=tuple(Peer(*each) for each in json.loads(item["peers"]["S"])),
+        mode=item["mode"]["S"],
+        status=LineStatus(item["status"]["S"]),
+        opened_at=moments.from_text(item["opened_at"]["S"]),
+        closes_at=moments.from_text(item["closes_at"]["S"]),
+        scopes=tuple(Scope(scope) for scope in json.loads(item["scopes"]["S"])) if "scopes" in item else (),
+        asks=tuple(Scope(scope) for scope in json.loads(item["asks"]["S"])) if "asks" in item else (),
+        records=tuple(json.loads(item["records"]["S"])) if "records" in item else (),
+        places=places_from_json(item["places"]["S"]) if "places" in item else {},
+        revocation=said and Revocation(said["record_id"], moments.from_text(said["at"]), said["reason"]),
+        idle=int(item["idle"]["N"]),
+        last_at=moments.from_text(item["last_at"]["S"]) if "last_at" in item else None,
+        seen=len(item.get("seen", {}).get("SS", ())),
+    )

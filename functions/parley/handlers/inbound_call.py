@@ -1,0 +1,39 @@
+"""The webhooks of a masked number's calls (`direct`): one that comes in, and each step of it."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from parley import calls
+from parley.core.problem import problem
+from parley.web import Answer, MalformedError, Request, guarded, refuse, unavailable
+from parley.webhook import ForgedError, authenticate
+
+STEPS = {
+    "consent": calls.take_key,
+    "whisper": calls.whisper,
+    "answer": calls.take_answer,
+    "after": calls.end,
+    "status": calls.take_status,
+}
+
+
+def _failed(error: Exception) -> Answer:
+    if isinstance(error, ForgedError | MalformedError):
+        return refuse(problem("not-permitted", 403, "Nothing proves that Twilio sent this."))
+    # No TwiML, so nobody is connected: Twilio asks the fallback, which hangs up.
+    return unavailable("The call could not be connected.")
+
+
+@guarded(calls.NAME, _failed)
+def handle(request: Request) -> Answer:
+    """Answer a call, or one step of it."""
+    form = authenticate(request)
+    step = request.path.removeprefix(calls.PATH).strip("/")
+    if not step:
+        return calls.come_in(form)
+    if step == "status" and not request.query:
+        return calls.take_end(form)
+    if step not in STEPS:
+        raise MalformedError("there is no such step of a call")
+    return STEPS[step](form, calls.Place(dict(parse_qsl(request.query))))
