@@ -98,8 +98,13 @@ class Texts:
 
     @property
     def resources(self) -> tuple[Resource, ...]:
-        """All copies at Twilio, the ones first that a person could still read on the way to the others."""
+        """All copies at Twilio, the ones first that a person could still read on the way to the others.
+
+        Where sessions are our own there is no interaction at Twilio.
+        """
         legs = [Resource(ResourceKind.MESSAGE, sid) for sid in (self.outbound, self.inbound) if sid]
+        if runtime.environment().is_direct:
+            return tuple(legs)
         return (*legs, Resource(ResourceKind.INTERACTION, self.interaction, self.session, holds_body=True))
 
     def message(self) -> dict[str, str]:

@@ -4,7 +4,8 @@
 
 - `on`: `webhook` or `rest`;
 - `match`: a regular expression, searched in `"<kind> <url>"` of a webhook (kind: `intercept`, `callback`,
-  `out-of-session`, `sms`, `voice`, `gather`, `recording`, `room`, `composition`, `chat-pre`, `chat-post`) or in
+  `out-of-session`, `sms`, `message-status`, `voice`, `gather`, `whisper`, `dial`, `redirect`, `fallback`, `call-status`,
+  `media`, `recording`, `room`, `composition`, `chat-pre`, `chat-post`) or in
   `"<METHOD> <host><path>"` of a REST call; default: everything;
 - `mode`: see `WEBHOOK_MODES` and `REST_MODES`;
 - `times`: how often it strikes (default: until `DELETE /_sim/faults`), `after`: how many it lets pass first;

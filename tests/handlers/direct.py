@@ -8,10 +8,10 @@ from typing import Any
 from parley import runtime
 from parley.handlers import fallback, inbound_call, inbound_message, media
 
+from local.twilio.numbers import number_sid
 from tests.handlers import world as worlds
 from tests.handlers.archives import EVIDENCE, Archives
 from tests.handlers.world import GATE, POOL, World, aws
-from local.twilio.numbers import number_sid
 
 POOL_KEY = "declarations/pool.json"
 WEBHOOKS = {

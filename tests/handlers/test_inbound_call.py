@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from parley import runtime
-from parley.core.consent import State
-from parley.core.lines import interaction_sid
+from parley import bridge, runtime, twiml
+from parley.core.consent import Method, Scope, State
+from parley.core.disclosure import Notice
+from parley.handlers import recorder
+from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 
-from local.twilio.simulator import Ring
+from local.twilio.interpreter import HUNG_UP
+from local.twilio.numbers import describe
+from local.twilio.simulator import Outcome, Ring
 from tests.handlers.archives import Archives
 from tests.handlers.direct import make_direct
-from tests.handlers.test_inbound_message import masked
-from tests.handlers.world import ANA, BEN, GATE, POOL, STRANGER, World, body, lines
+from tests.handlers.test_inbound_message import counted, masked, signed
+from tests.handlers.world import ACCOUNT, ANA, BEN, POOL, STRANGER, World, body, lines
 
 TAKE = Ring(callee_digits=("1",))
+HELD = Ring(callee_digits=("1",), hold=True)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def archives(world: World) -> Archives:
     """Give the stores of a gate whose sessions are its own."""
     return make_direct(world)
@@ -28,20 +35,35 @@ def archives(world: World) -> Archives:
 def recorded(world: World) -> dict[str, Any]:
     """Return an open session of Ana and Ben, who both agreed to be recorded."""
     for party in (ANA, BEN):
-        world.consent(party, scopes=["manage"])
-        world.consent(party, scopes=["record_voice"], notice=NOTICE)
-    answer = world.open(record=["voice"])
-    assert answer["statusCode"] == 201, answer
-    return body(answer)
+        world.consent(party)
+        world.consent(party, scope="record_voice")
+    return body(world.open(record=["voice"]))
 
 
-NOTICE = {"id": "app:terms", "version": 1}
+def asking(world: World) -> dict[str, Any]:
+    """Return an open session of Ana and Ben whose calls ask for recording, by a key."""
+    world.declare_consent(methods={"default": ["in_app"], "record_voice": ["in_app", "ivr_keypress"]})
+    for party in (ANA, BEN):
+        world.consent(party)
+    return body(world.open(record=["voice"]))
+
+
+def recordings(world: World) -> int:
+    """Return how many recordings Twilio has."""
+    return len(world.emulator.carrier.state.recordings)
+
+
+def held_and_recorded(world: World, archives: Archives, caller: str, number: str, ring: Ring) -> Outcome:
+    """Let a call go on, and the recorder do its work."""
+    outcome = world.call(caller, number, ring)
+    archives.work("recorder", recorder.handle)
+    return outcome
 
 
 class TestConnected:
     """What gets through."""
 
-    def test_both_are_told_before_they_are_connected(self, world: World, archives: Archives) -> None:
+    def test_both_are_told_before_they_are_connected(self, world: World) -> None:
         """The caller hears through whom they talk, the other one too, and takes the call by a key."""
         session = world.conversation()
         outcome = world.call(ANA, masked(session), TAKE)
@@ -51,3 +73,370 @@ class TestConnected:
         assert "Press 1 to take the call" in outcome.callee_heard[0]
         child = world.emulator.carrier.state.calls[str(outcome.outbound_sid)]
         assert (child.from_, child.to) == (masked(session, 1), BEN)
+
+    def test_one_read_before_the_other_phone_rings(self, world: World) -> None:
+        """A call is answered after one request to the ledger."""
+        session = world.conversation()
+        form = {"CallSid": "CA" + "5" * 32, "From": ANA, "To": masked(session), "CallStatus": "ringing"}
+        with counted("dynamodb") as found:
+            answer = signed(world, form, path="/twilio/call")
+        assert "<Dial" in answer["body"]
+        assert found == Counter({"GetItem": 1})
+
+    def test_log_has_every_state(self, world: World) -> None:
+        """A call's states are in the log, its end included, so that no call is looked for that is over."""
+        session = world.conversation()
+        world.call(ANA, masked(session), TAKE)
+        rows = [runtime.ledger().interactions(session["session"])]
+        found = {(row.get("inbound_status"), row.get("outbound_status")) for each in rows for row in each}
+        assert ("in-progress", "in-progress") in found
+        assert ("completed", "completed") in found
+        assert runtime.carrier().live_calls(session["session"]) == ([], True)
+
+    def test_second_call(self, world: World) -> None:
+        """Two people may call each other again, and from either side."""
+        session = world.conversation()
+        assert world.call(ANA, masked(session), TAKE).connected
+        assert world.call(BEN, masked(session, 1), TAKE).connected
+        held = world.call(ANA, masked(session), HELD)
+        busy = world.call(BEN, masked(session, 1), Ring(answer="busy"))
+        assert (held.connected, busy.connected) == (True, False)
+        assert "not available" in busy.heard[-1]
+
+    @pytest.mark.parametrize(
+        ("number", "callee", "caller_hears", "callee_hears"),
+        [
+            ("+12125550121", "+12125550122", "We are connecting you", "Press 1 to take the call"),
+            ("+493023125001", "+493023125002", "Wir verbinden Sie", "Drücken Sie 1, um das Gespräch anzunehmen"),
+            ("+34000000001", "+34000000002", "Le ponemos en contacto", "Pulse 1 para atender la llamada"),
+            ("+815000000001", "+815000000002", "おつなぎします", "電話に出られる方は1"),
+        ],
+    )
+    def test_languages(self, world: World, number: str, callee: str, caller_hears: str, callee_hears: str) -> None:
+        """Each phone hears the language of its own number's country."""
+        pool = {"+1": "+12125550140", "+4": "+493023125040", "+3": "+34000000040", "+8": "+815000000040"}[number[:2]]
+        own_number(world, pool)
+        for party in (number, callee):
+            world.consent(party)
+        session = body(world.open(participants=[{"identifier": number}, {"identifier": callee}]))
+        assert "participants" in session, session
+        outcome = world.call(number, masked(session), TAKE)
+        assert outcome.connected
+        assert caller_hears in outcome.heard[0]
+        assert callee_hears in outcome.callee_heard[0]
+
+
+def own_number(world: World, number: str) -> None:
+    """Put a further number into the pool."""
+    from tests.handlers.direct import entry, put_pool  # noqa: PLC0415
+
+    if world.emulator.carrier.numbers.by_phone_number(number) is None:
+        world.emulator.carrier.numbers.own(ACCOUNT, describe(number, sms=True, voice=True, mms=True), {})
+    put_pool(world, [*(entry(one) for one in POOL if one != number), entry(number)])
+
+
+class TestNobody:
+    """When nobody is connected."""
+
+    @pytest.mark.parametrize("answer", ["busy", "no-answer", "failed", "voicemail"])
+    def test_nobody_there(self, world: World, answer: str) -> None:
+        """Who does not answer is not available; a voicemail takes no call and consents to nothing."""
+        session = recorded(world)
+        outcome = world.call(ANA, masked(session), Ring(answer=answer))
+        assert not outcome.connected
+        assert "not available" in outcome.heard[-1]
+        assert recordings(world) == 0
+
+    @pytest.mark.parametrize("keys", [(), ("2",), ("3",), ("#",), ("11",), ("*", "1"), (HUNG_UP,)])
+    def test_other_keys_take_no_call(self, world: World, keys: tuple[str, ...]) -> None:
+        """Any key but the one that was named, or none, connects nobody."""
+        session = world.conversation()
+        outcome = world.call(ANA, masked(session), Ring(callee_digits=keys))
+        assert not outcome.connected
+        assert "not available" in outcome.heard[-1]
+
+    @pytest.mark.parametrize("caller", [STRANGER, POOL[0], POOL[1]])
+    def test_stranger(self, world: World, caller: str) -> None:
+        """Who has no session on a number, or is a number of the pool, reaches nobody and is offered to refuse."""
+        session = world.conversation()
+        number = next(one for one in POOL if one != caller)
+        outcome = world.call(caller, number, TAKE)
+        assert (outcome.connected, outcome.outbound_sid) == (False, None)
+        assert "press 9 now" in outcome.heard[0]
+        assert session
+
+    @pytest.mark.parametrize("caller", ["", "anonymous", "+266696687", "112", "911", "sip:x@y"])
+    def test_withheld_number(self, world: World, caller: str) -> None:
+        """A withheld or a short number is nobody whom consent could be asked of: nothing is dialled."""
+        session = world.conversation()
+        form = {"CallSid": "CA" + "5" * 32, "From": caller, "To": masked(session), "CallStatus": "ringing"}
+        answer = signed(world, form, path="/twilio/call")
+        assert answer["statusCode"] == 200
+        assert "<Dial" not in answer["body"]
+
+    def test_mode(self, world: World) -> None:
+        """A session for texts lets no call through."""
+        world.consent(ANA)
+        world.consent(BEN)
+        session = body(world.open(mode="message-only"))
+        assert world.call(ANA, masked(session), TAKE).outbound_sid is None
+
+    @pytest.mark.parametrize("person", [ANA, BEN])
+    def test_consent_taken_back(self, world: World, person: str) -> None:
+        """A consent that was taken back connects neither of them any more."""
+        session = world.conversation()
+        world.consent(person, "withdrawn")
+        assert world.call(ANA, masked(session), TAKE).outbound_sid is None
+        assert world.call(BEN, masked(session, 1), TAKE).outbound_sid is None
+
+    @pytest.mark.parametrize("person", [ANA, BEN])
+    @pytest.mark.parametrize("kind", ["voice", "call-status", "whisper", "gather"])
+    def test_no_between_two_steps(self, world: World, person: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whenever during the call somebody says no, the two are not connected, or not any more."""
+        session = world.conversation()
+        deliver = world.emulator.webhooks.deliver
+        said: list[str] = []
+
+        def after(webhook: Any) -> Any:
+            reply = deliver(webhook)
+            if webhook.kind == kind and not said:
+                said.append(kind)
+                world.consent(person, "withdrawn")
+            return reply
+
+        monkeypatch.setattr(world.emulator.webhooks, "deliver", after)
+        outcome = world.call(ANA, masked(session), HELD)
+        assert said
+        calls = world.emulator.carrier.state.calls
+        assert all(leg.status not in {"queued", "ringing", "in-progress"} for leg in calls.values())
+        assert kind == "gather" or not outcome.connected
+
+    def test_consent_that_runs_out_while_it_rings(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A session whose end comes while the phone rings connects nobody."""
+        session = world.conversation()
+        deliver = world.emulator.webhooks.deliver
+
+        def after(webhook: Any) -> Any:
+            reply = deliver(webhook)
+            if webhook.kind == "voice":
+                world.clock.advance(3600)
+            return reply
+
+        monkeypatch.setattr(world.emulator.webhooks, "deliver", after)
+        assert not world.call(ANA, masked(session), TAKE).connected
+
+    @pytest.mark.parametrize("keys", [(HUNG_UP,)])
+    def test_caller_hangs_up(self, world: World, keys: tuple[str, ...]) -> None:
+        """A caller who hangs up at the notice rings nobody's phone."""
+        session = world.conversation()
+        outcome = world.call(ANA, masked(session), Ring(digits=keys, callee_digits=("1",)))
+        assert (outcome.connected, outcome.outbound_sid) == (False, None)
+
+
+class TestRefused:
+    """Nine, on either leg."""
+
+    def test_by_the_caller(self, world: World) -> None:
+        """A caller who presses 9 where keys are offered refuses all contact, and nobody's phone rings."""
+        session = recorded(world)
+        outcome = world.call(ANA, masked(session), Ring(digits=("9",)))
+        assert outcome.outbound_sid is None
+        assert "Your withdrawal is on record" in outcome.heard[-1]
+        self.check(world, ANA)
+
+    @pytest.mark.parametrize("make", [World.conversation, recorded, asking])
+    def test_by_whoever_is_called(self, world: World, make: Callable[[World], dict[str, Any]]) -> None:
+        """Who is called and presses 9 refuses all contact; they hear that it counts, the caller that nobody is there."""
+        session = make(world)
+        outcome = world.call(ANA, masked(session), Ring(callee_digits=("9",)))
+        assert not outcome.connected
+        assert "Your withdrawal is on record" in outcome.callee_heard[-1]
+        assert "not available" in outcome.heard[-1]
+        self.check(world, BEN)
+
+    def check(self, world: World, person: str) -> None:
+        """Check that somebody's no is recorded, with its proof, and ends their sessions."""
+        party = world.identities.party(person)
+        last = world.ledger.records(party)[-1].event
+        assert (last.state, last.method) == (State.WITHDRAWN, Method.IVR_KEYPRESS)
+        assert last.evidence["digits"] == "9"
+        assert last.evidence["leg"] == ("caller" if person == ANA else "callee")
+        assert world.ledger.open_sessions_of(party) == []
+
+
+class TestRecorded:
+    """What is recorded, and what is not."""
+
+    def test_with_standing_consent(self, world: World, archives: Archives) -> None:
+        """Where everybody agreed before, both hear it, and recording starts once the call is taken."""
+        session = recorded(world)
+        outcome = held_and_recorded(world, archives, ANA, masked(session), HELD)
+        assert "With everyone's consent we record this call" in outcome.heard[0]
+        assert "With everyone's consent we record the call" in outcome.callee_heard[0]
+        assert recordings(world) == 1
+
+    @pytest.mark.parametrize(("caller", "callee"), [(("2",), ("1",)), ((), ("2",)), (("2",), ("2",))])
+    def test_without(self, world: World, archives: Archives, caller: tuple[str, ...], callee: tuple[str, ...]) -> None:
+        """A 2 on either leg leaves this call unrecorded; the next one is recorded again."""
+        session = recorded(world)
+        ring = Ring(digits=caller, callee_digits=callee, hold=True)
+        outcome = held_and_recorded(world, archives, ANA, masked(session), ring)
+        # Who hears that nothing is recorded is offered no 2.
+        assert outcome.connected is ((caller, callee) != (("2",), ("2",)))
+        assert recordings(world) == 0
+        held_and_recorded(world, archives, BEN, masked(session, 1), HELD)
+        assert recordings(world) == 1
+
+    @pytest.mark.parametrize("callee", [("1",), ("2",)])
+    @pytest.mark.parametrize("caller", [("1",), ("2",), (), ("5",)])
+    def test_asked_by_a_key(
+        self, world: World, archives: Archives, caller: tuple[str, ...], callee: tuple[str, ...]
+    ) -> None:
+        """Where a call asks, it is recorded exactly if both pressed 1."""
+        session = asking(world)
+        ring = Ring(digits=caller, callee_digits=callee, hold=True)
+        outcome = held_and_recorded(world, archives, ANA, masked(session), ring)
+        both = caller == callee == ("1",)
+        assert recordings(world) == int(both)
+        assert "Press 1 to agree to recording" in outcome.heard[0]
+        if both:
+            said = world.ledger.standings_of(world.identities.party(BEN))
+            given = [one for one in said if one.scope is Scope.RECORD_VOICE]
+            assert [one.counterpart for one in given] == [world.identities.party(ANA)]
+            assert given[0].valid_until is not None
+
+    def test_yes_to_one_call_is_no_yes_to_another(self, world: World, archives: Archives) -> None:
+        """A yes by a key is over with the longest call; the next call asks again."""
+        session = asking(world)
+        held_and_recorded(world, archives, ANA, masked(session), Ring(digits=("1",), callee_digits=("1",), hold=True))
+        assert recordings(world) == 1
+        silent = Ring(callee_digits=("1",), hold=True)
+        outcome = held_and_recorded(world, archives, ANA, masked(session), silent)
+        assert "Press 1 to agree to recording" in outcome.heard[0]
+        assert outcome.connected
+        assert recordings(world) == 1
+
+    def test_never_before_the_last_yes(self, world: World, archives: Archives) -> None:
+        """Until the other person has taken the call nothing is put on the recorder's queue."""
+        session = recorded(world)
+        world.call(ANA, masked(session), Ring(answer="voicemail"))
+        assert archives.waiting("recorder") == []
+
+
+class TestFaults:
+    """Whatever fails, nobody is connected by it."""
+
+    @pytest.mark.parametrize("mode", ["timeout", "refuse", "lost"])
+    @pytest.mark.parametrize("kind", ["voice", "whisper", "gather"])
+    def test_webhook_that_fails(self, world: World, kind: str, mode: str) -> None:
+        """A step whose answer does not come connects nobody; the caller hears that nobody is available."""
+        session = world.conversation()
+        world.emulator.faults.add({"on": "webhook", "mode": mode, "match": f"^{kind}"})
+        outcome = world.call(ANA, masked(session), HELD)
+        assert not outcome.connected
+        assert "not available" in outcome.heard[-1]
+
+    def test_ledger_down(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+        """Without the ledger the fallback answers, which needs none."""
+        session = world.conversation()
+        world.break_ledger()
+        outcome = world.call(ANA, masked(session), TAKE)
+        assert (outcome.connected, outcome.alerts) == (False, [11200])
+        assert "not available" in outcome.heard[-1]
+        assert [one["event"] for one in lines(capsys) if one["event"] == "fallback-answered"]
+
+    def test_key_down(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without the key of the line nobody's number is known, so nobody is called."""
+        session = world.conversation()
+
+        def fail(*_: Any) -> str:
+            from parley.ports import LedgerError  # noqa: PLC0415
+
+            raise LedgerError("no number from KMS")
+
+        monkeypatch.setattr("parley.adapters.identity.Sealer.open", fail)
+        outcome = world.call(ANA, masked(session), TAKE)
+        assert (outcome.connected, outcome.outbound_sid) == (False, None)
+
+    @pytest.mark.parametrize("mode", ["lost", "duplicate", "reorder"])
+    def test_status_callbacks_lost_or_twice(self, world: World, mode: str) -> None:
+        """Status callbacks that are lost, doubled or late change nothing of who is connected."""
+        session = world.conversation()
+        world.emulator.faults.add({"on": "webhook", "mode": mode, "match": "^call-status"})
+        outcome = world.call(ANA, masked(session), HELD)
+        assert outcome.connected
+        world.consent(BEN, "withdrawn")
+        assert world.emulator.carrier.state.calls[outcome.sid].status == "completed"
+
+    @pytest.mark.parametrize("path", ["/twilio/call", "/twilio/call/whisper", "/twilio/fallback"])
+    def test_forged(self, world: World, path: str) -> None:
+        """What nothing proves that Twilio sent is refused."""
+        form = {"CallSid": "CA" + "5" * 32, "From": ANA, "To": POOL[0]}
+        assert signed(world, form, token="x" * 32, path=path)["statusCode"] == 403
+
+    @pytest.mark.parametrize(
+        "path", ["/twilio/call/x", "/twilio/call/answer", "/twilio/call/answer?session=KC1&call=CA1"]
+    )
+    def test_step_of_nothing(self, world: World, path: str) -> None:
+        """A step that names no call is refused."""
+        form = {"CallSid": "CA" + "5" * 32, "From": ANA, "To": BEN, "Digits": "1"}
+        assert signed(world, form, path=path)["statusCode"] == 403
+
+
+def canonical(document: str) -> Any:
+    """Return a document without what does not matter: the order of attributes, and spaces around texts."""
+
+    def shape(node: ET.Element) -> Any:
+        return node.tag, dict(sorted(node.attrib.items())), (node.text or "").strip(), [shape(each) for each in node]
+
+    return shape(ET.fromstring(document))
+
+
+class TestTwiml:
+    """Our documents are those that Twilio's own package makes."""
+
+    TOLD = Notice("calling", "voice", 1, "en", "This is Acme <Rides> & Co.")
+    WAY = bridge.Way("+12125550112", "+12125550141", "https://g/w?a=1&b=2", "https://g/s?a=1", "https://g/a", 3600)
+
+    def dial(self, into: VoiceResponse) -> VoiceResponse:
+        """Add what dials the other phone."""
+        dial = Dial(
+            caller_id=self.WAY.masked_number,
+            answer_on_bridge=True,
+            timeout=25,
+            time_limit=3600,
+            action=self.WAY.after,
+            method="POST",
+        )
+        dial.number(
+            self.WAY.number,
+            url=self.WAY.whisper,
+            method="POST",
+            status_callback=self.WAY.status,
+            status_callback_method="POST",
+            status_callback_event="initiated ringing answered completed",
+        )
+        into.append(dial)
+        return into
+
+    def test_dialled(self) -> None:
+        """A notice, and the other phone."""
+        wanted = VoiceResponse()
+        wanted.say(self.TOLD.text, language="en-US")
+        assert canonical(bridge.dialled(self.WAY, self.TOLD)["body"]) == canonical(str(self.dial(wanted)))
+
+    def test_asked_and_dialled(self) -> None:
+        """A notice with keys, and the other phone for whoever presses none."""
+        wanted = VoiceResponse()
+        gather = Gather(num_digits=1, timeout=2, action="https://g/k?x=1&y=2", method="POST")
+        gather.say(self.TOLD.text, language="en-US")
+        wanted.append(gather)
+        found = bridge.asked_and_dialled(self.TOLD, "https://g/k?x=1&y=2", self.WAY)
+        assert canonical(found["body"]) == canonical(str(self.dial(wanted)))
+
+    def test_connects_nobody(self) -> None:
+        """What is said to nobody's other, and the end of a call."""
+        wanted = VoiceResponse()
+        wanted.hangup()
+        assert canonical(twiml.hung_up()["body"]) == canonical(str(wanted))
+        assert canonical(bridge.connected()["body"]) == canonical(str(VoiceResponse()))
