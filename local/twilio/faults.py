@@ -4,9 +4,9 @@
 
 - `on`: `webhook` or `rest`;
 - `match`: a regular expression, searched in `"<kind> <url>"` of a webhook (kind: `intercept`, `callback`,
-  `out-of-session`, `sms`, `message-status`, `voice`, `gather`, `whisper`, `dial`, `redirect`, `fallback`, `call-status`,
-  `media`, `recording`, `room`, `composition`, `chat-pre`, `chat-post`) or in
-  `"<METHOD> <host><path>"` of a REST call; default: everything;
+  `out-of-session`, `sms`, `message-status`, `media`, `voice`, `gather`, `dial`, `whisper`, `redirect`, `fallback`,
+  `call-status`, `recording`, `room`, `composition`, `chat-pre`, `chat-post`) or in `"<METHOD> <host><path>"` of a REST
+  call; default: everything;
 - `mode`: see `WEBHOOK_MODES` and `REST_MODES`;
 - `times`: how often it strikes (default: until `DELETE /_sim/faults`), `after`: how many it lets pass first;
 - `seconds` for `slow` and `late`, `status` and `code` for `error`, `status` for `lost-answer`.

@@ -12,7 +12,7 @@ from parley import bridge, runtime, twiml
 from parley.core.consent import Method, Scope, State
 from parley.core.disclosure import Notice
 from parley.handlers import recorder
-from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
+from twilio.twiml.voice_response import Dial, Gather, VoiceResponse  # type: ignore[import-untyped]
 
 from local.twilio.interpreter import HUNG_UP
 from local.twilio.numbers import describe
@@ -246,7 +246,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("make", [World.conversation, recorded, asking])
     def test_by_whoever_is_called(self, world: World, make: Callable[[World], dict[str, Any]]) -> None:
-        """Who is called and presses 9 refuses all contact; they hear that it counts, the caller that nobody is there."""
+        """Who is called and presses 9 refuses all contact; they hear that it counts, the caller that nobody is."""
         session = make(world)
         outcome = world.call(ANA, masked(session), Ring(callee_digits=("9",)))
         assert not outcome.connected
