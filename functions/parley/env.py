@@ -94,8 +94,8 @@ class Environment:
     are fed by a queue to its URL, `twilio_copy_days` the record classes to how long Twilio's copy may stay; `holdable`
     are those that a legal hold may keep. `readers` are who may read recordings, and what for. `minimums` are the least
     periods that an erasure must leave, by record class. `masking` is `proxy`, or `direct`: then sessions are our own,
-    `proxy_service_sid` is empty, `line_key` seals the numbers that are to be reached, and `pool_key` names the object
-    of the evidence bucket that lists the pool.
+    `proxy_service_sid` is empty, `line_key` seals the numbers that are to be reached, and `number_choice` says how
+    masked numbers are assigned.
     """
 
     environment: str
@@ -126,7 +126,6 @@ class Environment:
     minimums: Mapping[str, Limit] = field(default_factory=dict)
     masking: str = PROXY
     line_key: str | None = None
-    pool_key: str | None = None
     number_choice: NumberChoice = field(default_factory=NumberChoice)
 
     @property
@@ -175,7 +174,6 @@ def to_environment(
     minimums: Mapping[str, Limit] | None = None,
     masking: str = PROXY,
     line_key: Any = None,
-    pool_key: Any = None,
     number_choice: NumberChoice | None = None,
 ) -> dict[str, Any]:
     """Return the environment variables of a function. The arguments are the fields of `Environment`.
@@ -224,7 +222,6 @@ def to_environment(
     named = {
         "PARLEY_PROXY_SERVICE_SID": proxy_service_sid if masking == PROXY else None,
         "PARLEY_LINE_KEY": line_key,
-        "PARLEY_POOL": pool_key,
         "PARLEY_NUMBER_CHOICE": None
         if masking == PROXY
         else _json({"geoMatch": choice.geo_match, "selection": choice.selection}),
@@ -280,7 +277,6 @@ def from_environment(variables: Mapping[str, str]) -> Environment:
         minimums=reader.minimums("PARLEY_MINIMUMS") if variables.get("PARLEY_MINIMUMS") else {},
         masking=masking,
         line_key=reader.text("PARLEY_LINE_KEY") if masking == DIRECT else None,
-        pool_key=reader.text("PARLEY_POOL") if masking == DIRECT else None,
         number_choice=reader.number_choice("PARLEY_NUMBER_CHOICE") if masking == DIRECT else NumberChoice(),
     )
     if reader.problems:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from parley.adapters.copies import EvidenceCopies
     from parley.adapters.downloads import Downloads
     from parley.adapters.identity import Contacts, Identities, Sealer
-    from parley.adapters.pool import NumberPool
     from parley.adapters.proofs import Proofs
     from parley.adapters.queues import Queues
     from parley.adapters.rooms import TwilioRooms
@@ -107,7 +106,7 @@ def carrier() -> TwilioCarrier:
         ledger=ledger(),
         identities=identities(),
         sealer=sealer(),
-        numbers=number_pool(),
+        gate=env.public_url,
         now=clock().now,
         choice=env.number_choice,
     )
@@ -122,17 +121,6 @@ def sealer() -> Sealer:
     if key is None:
         raise EnvironmentMismatchError(["PARLEY_LINE_KEY is not set"])
     return Sealer(_client("kms"), key)
-
-
-@functools.cache
-def number_pool() -> NumberPool:
-    """Return the pool of masked numbers. Raises EnvironmentMismatchError on `proxy`."""
-    from parley.adapters.pool import NumberPool  # noqa: PLC0415
-
-    env = environment()
-    if env.pool_key is None or env.evidence_bucket is None:
-        raise EnvironmentMismatchError(["PARLEY_POOL or PARLEY_EVIDENCE_BUCKET is not set"])
-    return NumberPool(_client("s3"), env.evidence_bucket, env.pool_key, clock())
 
 
 @functools.cache
@@ -273,7 +261,7 @@ def _client(service: str) -> Any:
 
 MADE = (
     *(environment, clock, ledger, copies, identities, contacts, secrets, carrier, inspection_clients),
-    *(sealer, number_pool),
+    sealer,
     *(twilio_records, twilio_rooms, twilio_sweep, queues, content, downloads, versions, proofs),
 )
 """Whatever is made once; who adds something to make adds it here."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import phonenumbers
 import requests
 from twilio.base.exceptions import (  # type: ignore[import-untyped]
     TwilioException,
@@ -131,6 +132,21 @@ class OwnedNumber:
 
     sid: str
     phone_number: str
+
+
+@dataclass(frozen=True)
+class LineNumber:
+    """A number of the account with where its calls and texts go. `urls` are named as the inputs of NumberWebhooks.
+
+    `in_proxy`: a Proxy service has it. `overridden`: an application or a trunk wins over its URLs.
+    """
+
+    sid: str
+    iso_country: str
+    capabilities: tuple[str, ...]
+    urls: Mapping[str, str]
+    in_proxy: bool
+    overridden: bool
 
 
 class Account:
@@ -293,6 +309,31 @@ class Account:
                 if all(getattr(number, key) == value for key, value in given.items()):
                     yield OwnedNumber(number.sid, number.phone_number)
 
+    def lines(self) -> Iterator[LineNumber]:
+        """Yield all numbers of the account with where their calls and texts go."""
+        with self._told("list the account's phone numbers"):
+            for number in self._rest.incoming_phone_numbers.stream(page_size=PAGE_SIZE):
+                yield _line_number(number)
+
+    def line(self, sid: str) -> LineNumber | None:
+        """Return one number of the account, None when it does not own it."""
+        try:
+            with self._told(f"read number {sid}"):
+                return _line_number(self._rest.incoming_phone_numbers(sid).fetch())
+        except TwilioError as error:
+            if error.gone:
+                return None
+            raise
+
+    def point(self, sid: str, urls: Mapping[str, str]) -> LineNumber:
+        """Set URLs of a number, named as the inputs of NumberWebhooks; all are asked by POST."""
+        settings: dict[str, Any] = {}
+        for name, url in urls.items():
+            settings[_URL_SETTINGS[name]] = url
+            settings[f"{_URL_SETTINGS[name].removesuffix('_url')}_method"] = "POST"
+        with self._told(f"point number {sid} at its webhooks"):
+            return _line_number(self._rest.incoming_phone_numbers(sid).update(**settings))
+
     def for_sale(self, country: str, kind: str, filters: dict[str, Any]) -> list[str]:
         """Return E.164 numbers of `kind` (local, mobile, toll_free) for sale; `filters` are named as in the package."""
         with self._told(f"search {kind.replace('_', '-')} numbers of {country}"):
@@ -402,6 +443,35 @@ def _pool_number(number: Any) -> PoolNumber:
         capabilities=tuple(sorted({kind for kind in ("mms", "sms", "voice") if _able(kind, able)})),
         reserved=bool(number.is_reserved),
         in_use=number.in_use or 0,
+    )
+
+
+_URL_SETTINGS: Final[Mapping[str, str]] = {
+    "voiceUrl": "voice_url",
+    "voiceFallbackUrl": "voice_fallback_url",
+    "statusCallback": "status_callback",
+    "smsUrl": "sms_url",
+    "smsFallbackUrl": "sms_fallback_url",
+}
+"""Input of NumberWebhooks -> the package's name of it."""
+_PROXY_INTAKE: Final = "https://webhooks.twilio.com/"
+"""Where the URLs of a number point that is in a Proxy service."""
+
+
+def _line_number(number: Any) -> LineNumber:
+    able = {name.lower() for name, value in (number.capabilities or {}).items() if value}
+    urls = {name: getattr(number, setting) or "" for name, setting in _URL_SETTINGS.items()}
+    overriding = ("voice_application_sid", "sms_application_sid", "trunk_sid")
+    region = phonenumbers.region_code_for_number(phonenumbers.parse(number.phone_number))
+    return LineNumber(
+        sid=number.sid,
+        iso_country=region or "",
+        capabilities=tuple(sorted({kind for kind in ("mms", "sms", "voice") if _able(kind, able)})),
+        urls=urls,
+        in_proxy=any(
+            urls[name].startswith(_PROXY_INTAKE) and "/Proxy/" in urls[name] for name in ("voiceUrl", "smsUrl")
+        ),
+        overridden=any(getattr(number, name, None) for name in overriding),
     )
 
 

@@ -65,15 +65,7 @@ class NumberPool(Resource[Account]):
             *pool_checks.order_problems(given["buy"]),
             *pool_checks.spelling_problems(given),
         ]
-        if failures:
-            return given, failures
-        if given["buy"] is not UNKNOWN:
-            given["buy"] = [pool_checks.normal_order(order) for order in given["buy"]]
-        failures = pool_checks.to_sids(account, given, old_inputs) or list(pool_checks.set_problems(given))
-        for name in pool_checks.SETS:
-            if wire.known(given[name]):
-                given[name] = sorted(given[name])
-        return given, failures
+        return given, failures or pool_checks.settle(account, given, old_inputs)
 
     def diff(self, ctx: Account, id_: str, old_inputs: Properties, state: Properties, inputs: Properties, /) -> Diff:
         """Compare the inputs; the numbers as sets, so that one more of them shows up as one more."""
@@ -101,8 +93,12 @@ class NumberPool(Resource[Account]):
         strangers = sorted(run.live.keys() - set(inputs["adopt"]) - run.mine.keys())
         if strangers:
             raise ProviderError(
-                f"Proxy service {service_sid} has {len(strangers)} undeclared number(s) ({_some(strangers)}): add them"
-                f" to `adopt`, or take the pool over: `pulumi import parley:index:NumberPool NAME {service_sid}`"
+                f"{service_sid} has {len(strangers)} undeclared number(s) ({_some(strangers)}): add them to `adopt`"
+                + (
+                    f", or take the pool over: `pulumi import parley:index:NumberPool NAME {service_sid}`"
+                    if rules.is_sid(service_sid, "KS")
+                    else ""
+                )
             )
         outputs = run.carry_out(known=())
         if run.problems and not (outputs["numbers"] or outputs["spares"]):
@@ -116,7 +112,7 @@ class NumberPool(Resource[Account]):
         A service that is gone takes its pool with it, unless there are bought numbers to keep track of.
         """
         service_sid = (state or {}).get("serviceSid") or id_
-        if not rules.is_sid(service_sid, "KS"):
+        if state is None and not rules.is_sid(service_sid, "KS"):
             raise ProviderError(
                 f"{id_!r} is no number pool: import it by its service's SID, KS and 32 hexadecimal digits"
             )

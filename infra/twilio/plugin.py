@@ -11,6 +11,7 @@ from infra.provider import UNKNOWN, CheckFailure, Diff, Naming, Properties, Prov
 from infra.twilio import rules
 from infra.twilio.client import Account, is_loopback
 from infra.twilio.number_pool import NumberPool
+from infra.twilio.number_webhooks import NumberWebhooks
 from infra.twilio.proxy_service import ProxyService
 from infra.twilio.transport import Clock
 
@@ -39,7 +40,7 @@ class Parley(provider.Provider):
 
     name = "parley"
     version = "0.1.0"
-    resources = provider.table(ProxyService(), NumberPool())
+    resources = provider.table(ProxyService(), NumberPool(), NumberWebhooks())
 
     def schema(self) -> dict[str, Any]:
         """Return the package schema, kept in `schema.json`."""

@@ -113,7 +113,23 @@ def owned_sids(account: Account, asked: set[str]) -> dict[str, str]:
     return sids
 
 
-def set_problems(given: Mapping[str, Any]) -> Iterator[CheckFailure]:
+def settle(
+    account: Account | None, given: Properties, old_inputs: Mapping[str, Any], *, limited: bool = True
+) -> list[CheckFailure]:
+    """Bring the numbers and orders into their normal form, in place; return what is wrong with them.
+
+    `limited` holds them against the limits of a Proxy service.
+    """
+    if given["buy"] is not UNKNOWN:
+        given["buy"] = [normal_order(order) for order in given["buy"]]
+    failures = to_sids(account, given, old_inputs) or list(set_problems(given, limited=limited))
+    for name in SETS:
+        if wire.known(given[name]):
+            given[name] = sorted(given[name])
+    return failures
+
+
+def set_problems(given: Mapping[str, Any], *, limited: bool = True) -> Iterator[CheckFailure]:
     """Yield what is wrong with the set as a whole, its numbers being SIDs by now: repetitions, strangers, limits."""
     for name in SETS:
         seen: dict[str, int] = {}
@@ -135,7 +151,7 @@ def set_problems(given: Mapping[str, Any]) -> Iterator[CheckFailure]:
         "unreserved": len(adopted - reserved) + ordered[False],
     }
     for kind, count in counts.items():
-        if count > MOST[kind]:
+        if limited and count > MOST[kind]:
             yield CheckFailure(
                 "adopt",
                 f"makes {count} {kind} numbers together with `buy`, and a Proxy service takes {MOST[kind]}: put the"

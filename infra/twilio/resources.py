@@ -229,3 +229,65 @@ class NumberPool(_Resource):
             },
             opts,
         )
+
+
+class NumberWebhooks(_Resource):
+    """Numbers whose calls and texts go to webhooks, as one set: the pool of a stack without Twilio Proxy.
+
+    https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
+    """
+
+    voice_url: pulumi.Output[str] = pulumi.property("voiceUrl")
+    voice_fallback_url: pulumi.Output[str] = pulumi.property("voiceFallbackUrl")
+    status_callback: pulumi.Output[str] = pulumi.property("statusCallback")
+    sms_url: pulumi.Output[str] = pulumi.property("smsUrl")
+    sms_fallback_url: pulumi.Output[str] = pulumi.property("smsFallbackUrl")
+    release_on_delete: pulumi.Output[bool] = pulumi.property("releaseOnDelete")
+    numbers: pulumi.Output[list[PoolNumber]] = pulumi.property("numbers")
+    """The numbers that point here in every respect, by SID."""
+    size: pulumi.Output[int] = pulumi.property("size")
+    """How many they are."""
+    spares: pulumi.Output[list[SpareNumber]] = pulumi.property("spares")
+    """Numbers that were bought, left the set and were not released."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        voice_url: pulumi.Input[str],
+        voice_fallback_url: pulumi.Input[str],
+        status_callback: pulumi.Input[str],
+        sms_url: pulumi.Input[str],
+        sms_fallback_url: pulumi.Input[str],
+        adopt: pulumi.Input[Sequence[pulumi.Input[str]]] = (),
+        buy: pulumi.Input[Sequence[pulumi.Input[NumberOrder]]] = (),
+        reserved: pulumi.Input[Sequence[pulumi.Input[str]]] = (),
+        release_on_delete: pulumi.Input[bool] = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the set.
+
+        `voice_url`, `sms_url`: asked what to do with a call or a text; `voice_fallback_url`, `sms_fallback_url`: asked
+        instead when that fails; `status_callback`: told when a call is over. All are HTTPS, asked by POST. `adopt`,
+        `buy`, `reserved` and `release_on_delete` are those of `NumberPool`; a reserved number is assigned to nobody
+        who does not ask for it by name.
+        """
+        super().__init__(
+            "parley:index:NumberWebhooks",
+            resource_name,
+            {
+                "voice_url": voice_url,
+                "voice_fallback_url": voice_fallback_url,
+                "status_callback": status_callback,
+                "sms_url": sms_url,
+                "sms_fallback_url": sms_fallback_url,
+                "adopt": adopt,
+                "buy": buy,
+                "reserved": reserved,
+                "release_on_delete": release_on_delete,
+                "numbers": None,
+                "size": None,
+                "spares": None,
+            },
+            opts,
+        )

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from parley import runtime
 from parley.handlers import fallback, inbound_call, inbound_message, media
 
 from local.twilio.numbers import number_sid
 from tests.handlers import world as worlds
-from tests.handlers.archives import EVIDENCE, Archives
+from tests.handlers.archives import Archives
 from tests.handlers.world import GATE, POOL, World, aws
 
-POOL_KEY = "declarations/pool.json"
 WEBHOOKS = {
     "VoiceUrl": f"{GATE}/twilio/call",
     "VoiceFallbackUrl": f"{GATE}/twilio/fallback",
@@ -39,7 +37,6 @@ def make_direct(world: World, *, numbers: tuple[str, ...] = POOL, **changes: str
         **{
             "PARLEY_MASKING": "direct",
             "PARLEY_LINE_KEY": key,
-            "PARLEY_POOL": POOL_KEY,
             "PARLEY_NUMBER_CHOICE": json.dumps({"geoMatch": "country", "selection": "prefer-sticky"}),
             **changes,
         },
@@ -47,27 +44,20 @@ def make_direct(world: World, *, numbers: tuple[str, ...] = POOL, **changes: str
     world.patch.delenv("PARLEY_PROXY_SERVICE_SID")
     for route, handle in ROUTES.items():
         world.patch.setitem(worlds.ROUTES, route, handle)
-    put_pool(world, [entry(number) for number in numbers])
+    put_pool(world, *numbers)
     return archives
 
 
-def entry(number: str, **changes: Any) -> dict[str, Any]:
-    """Return a number of the pool as the deployment lists it."""
-    return {
-        "sid": number_sid(number),
-        "number": number,
-        "country": "US",
-        "capabilities": ["voice", "sms", "mms"],
-        "reserved": False,
-        **changes,
-    }
-
-
-def put_pool(world: World, numbers: list[dict[str, Any]]) -> None:
-    """Write the list of the pool, and let its numbers tell the gate of calls and texts."""
-    aws("s3").put_object(Bucket=EVIDENCE, Key=POOL_KEY, Body=json.dumps(numbers).encode())
-    for one in numbers:
-        owned = world.emulator.carrier.numbers.by_phone_number(one["number"])
-        assert owned is not None
-        owned.settings.update(WEBHOOKS)
+def put_pool(world: World, *numbers: str, reserved: tuple[str, ...] = ()) -> None:
+    """Let numbers of the account tell the gate of calls and texts, and no other ones."""
+    carrier = world.emulator.carrier
+    for sid in list(carrier.state.numbers):
+        owned = carrier.state.numbers[sid]
+        ours = owned.phone_number in numbers
+        if ours or owned.settings["VoiceUrl"] == WEBHOOKS["VoiceUrl"]:
+            mark = "?reserved=true" if owned.phone_number in reserved else ""
+            marked = {"VoiceUrl", "SmsUrl"}
+            owned.settings.update(
+                {name: (url + mark if name in marked else url) if ours else "" for name, url in WEBHOOKS.items()}
+            )
     runtime.reset()

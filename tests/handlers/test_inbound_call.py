@@ -18,7 +18,7 @@ from local.twilio.interpreter import HUNG_UP
 from local.twilio.numbers import describe
 from local.twilio.simulator import Outcome, Ring
 from tests.handlers.archives import Archives
-from tests.handlers.direct import make_direct
+from tests.handlers.direct import make_direct, put_pool
 from tests.handlers.test_inbound_message import counted, masked, signed
 from tests.handlers.world import ACCOUNT, ANA, BEN, POOL, STRANGER, World, body, lines
 
@@ -128,11 +128,9 @@ class TestConnected:
 
 def own_number(world: World, number: str) -> None:
     """Put a further number into the pool."""
-    from tests.handlers.direct import entry, put_pool  # noqa: PLC0415
-
     if world.emulator.carrier.numbers.by_phone_number(number) is None:
         world.emulator.carrier.numbers.own(ACCOUNT, describe(number, sms=True, voice=True, mms=True), {})
-    put_pool(world, [*(entry(one) for one in POOL if one != number), entry(number)])
+    put_pool(world, *POOL, number)
 
 
 class TestNobody:

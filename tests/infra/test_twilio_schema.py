@@ -25,6 +25,7 @@ CONFIG = {"accountSid": "AC" + "a" * 32, "apiKey": "SK" + "d" * 32, "apiSecret":
 CLASSES = {
     "parley:index:ProxyService": resources.ProxyService,
     "parley:index:NumberPool": resources.NumberPool,
+    "parley:index:NumberWebhooks": resources.NumberWebhooks,
 }
 
 

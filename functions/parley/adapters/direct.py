@@ -7,16 +7,22 @@ Calls and messages themselves are Twilio's, as on `proxy`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from parley.adapters.identity import Identities, Sealer
-from parley.adapters.pool import NumberPool
 from parley.adapters.twilio import FINISHED, TwilioCarrier
+from parley.adapters.twilio_api import API
 from parley.core.assignment import NumberChoice, PoolNumber, Shortage, assign
 from parley.core.lines import Line, LineStatus, Peer, participant_sid, session_sid
 from parley.ports import CarrierError, FoundSession, Ledger, OpenedParticipant, OpenedSession, Seat, ShortageError
+
+CALL, MESSAGE = "/twilio/call", "/twilio/message"
+"""Where the numbers of the pool point."""
+
+FRESH: Final = timedelta(minutes=5)
+"""How long the list of the pool is used before it is read again."""
 
 ATTEMPTS: Final = 8
 """How often numbers are chosen again that somebody else took meanwhile."""
@@ -31,14 +37,16 @@ class DirectCarrier(TwilioCarrier):
         ledger: Ledger,
         identities: Identities,
         sealer: Sealer,
-        numbers: NumberPool,
+        gate: str,
         now: Callable[[], datetime],
         choice: NumberChoice,
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
         self._ledger, self._identities, self._sealer = ledger, identities, sealer
-        self._numbers, self._now, self._choice = numbers, now, choice
+        self._gate, self._now, self._choice = gate, now, choice
+        self._numbers: tuple[PoolNumber, ...] = ()
+        self._read_at: datetime | None = None
         self._reserved: dict[str, tuple[Line, ...]] = {}
 
     # Sessions -------------------------------------------------------------------------------------------------
@@ -63,7 +71,7 @@ class DirectCarrier(TwilioCarrier):
         raise CarrierError("assign-numbers", 503)
 
     def _choose(self, identifiers: Sequence[str], parties: Sequence[str], mode: str) -> list[PoolNumber]:
-        pool, now = self._numbers.numbers(), self._now()
+        pool, now = self.numbers(), self._now()
         chosen: list[PoolNumber] = []
         lacking: list[Shortage] = []
         for identifier, party in zip(identifiers, parties, strict=True):
@@ -173,4 +181,25 @@ class DirectCarrier(TwilioCarrier):
 
     def pool(self) -> frozenset[str]:
         """Return the masked numbers, in E.164 form."""
-        return frozenset(one.number for one in self._numbers.numbers())
+        return frozenset(one.number for one in self.numbers())
+
+    def numbers(self) -> tuple[PoolNumber, ...]:
+        """Return the numbers whose calls and texts come to us: the pool, as Twilio has it. It is read now and then.
+
+        One that somebody pointed elsewhere is none of them any more; one that is reserved says so in its URL.
+        """
+        now = self._now()
+        if self._read_at is None or now - self._read_at >= FRESH:
+            path = f"{self.root}/IncomingPhoneNumbers.json"
+            found = self.pages("list-numbers", API, path, {"PageSize": "1000"}, "incoming_phone_numbers")
+            self._numbers = tuple(number for raw in found if (number := self._number(raw)) is not None)
+            self._read_at = now
+        return self._numbers
+
+    def _number(self, raw: Mapping[str, Any]) -> PoolNumber | None:
+        call, _, marked = str(raw.get("voice_url") or "").partition("?")
+        message = str(raw.get("sms_url") or "").partition("?")[0]
+        if (call, message) != (f"{self._gate}{CALL}", f"{self._gate}{MESSAGE}"):
+            return None
+        able = frozenset(name.lower() for name, value in (raw.get("capabilities") or {}).items() if value)
+        return PoolNumber(str(raw["sid"]), str(raw["phone_number"]), able, reserved=bool(marked))

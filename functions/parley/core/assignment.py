@@ -46,7 +46,6 @@ class PoolNumber:
     number: str
     capabilities: frozenset[str]
     reserved: bool = False
-    country: str = ""
 
 
 @dataclass(frozen=True, slots=True)
