@@ -34,8 +34,8 @@ policy/.venv/.synced: policy/pyproject.toml policy/uv.lock | $(UV)
 	@$(UV) sync --project policy --frozen --quiet --python $(BOOTSTRAP)/bin/python
 	@touch $@
 
-demo: setup ## deploy the kit on this machine and drive real conversations through it (KEEP=1 leaves it up)
-	@$(RUN)/parley demo $(if $(KEEP),--keep)
+demo: setup ## deploy the kit on this machine and drive real conversations through it (KEEP=1 leaves it up, MASKING=direct goes without Proxy)
+	@$(RUN)/parley demo $(if $(KEEP),--keep) $(if $(MASKING),--masking $(MASKING))
 
 test: setup policy ## every test: unit, infra, handlers, local cloud, real engine
 	@$(RUN)/parley engine

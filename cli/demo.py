@@ -206,8 +206,9 @@ class Conversation:
         self._masked: dict[str, str] = {}
         self._session = ""
         self._texts: list[dict[str, Any]] = []
+        self._direct = outputs["masking"] == "direct"
         own = TwilioCredentials(cloud.twilio_api_key, cloud.twilio_api_secret, (cloud.twilio_auth_token,))
-        account, service = cloud.twilio_account_sid, outputs["proxyServiceSid"]
+        account, service = cloud.twilio_account_sid, outputs.get("proxyServiceSid", "")
         self._twilio = TwilioRecords(lambda _: own, account, cloud.twilio_endpoint, service_sid=service)
         aws = boto3.Session(cloud.aws_access_key_id, cloud.aws_secret_access_key, region_name=cloud.aws_region)
         self._kms = aws.client("kms", endpoint_url=cloud.aws_endpoint)
@@ -296,15 +297,23 @@ class Conversation:
         self.phones.advance_clock(ARCHIVE_SECONDS)
         self._settle()
         for text in self._texts:
-            legs = [text["message_sid"], text["outbound_message_sid"]]
-            interaction = Resource(ResourceKind.INTERACTION, text["interaction_sid"], self._session)
-            copies = [*(Resource(ResourceKind.MESSAGE, sid) for sid in legs), interaction]
-            left = [str(copy.kind) for copy in copies if not self._twilio.is_gone(copy)]
+            left = [str(copy.kind) for copy in self._copies(text) if not self._twilio.is_gone(copy)]
             expect(not left, "no copy is left at Twilio", left)
+        between = [one for end in ("From", "To") for one in self._twilio.listed(ResourceKind.MESSAGE, {end: BEN})]
+        expect(not between, "Twilio has no text to or from Ben", len(between))
         wanted = {f"messages/{self._session}/{text['message_sid']}.json" for text in self._texts}
         kept = {version["Key"] for version in self._kept()}
         expect(wanted <= kept, "each text is kept", kept)
-        return f"{len(wanted)} texts at messages/{self._session[:8]}…; inbound, outbound and interaction answer 404"
+        copies = "inbound and outbound" if self._direct else "inbound, outbound and interaction"
+        return f"{len(wanted)} texts at messages/{self._session[:8]}…; {copies} answer 404"
+
+    def _copies(self, text: Mapping[str, Any]) -> list[Resource]:
+        """Return the copies of a text at Twilio, as far as the phone that sent it knows them."""
+        copies = [Resource(ResourceKind.MESSAGE, text["message_sid"])]
+        if not self._direct:
+            copies.append(Resource(ResourceKind.MESSAGE, text["outbound_message_sid"]))
+            copies.append(Resource(ResourceKind.INTERACTION, text["interaction_sid"], self._session))
+        return copies
 
     def broken_gate(self) -> str:
         """Break every webhook handler; Cleo and Ben have no session, because Cleo never consented."""
@@ -318,7 +327,8 @@ class Conversation:
         """Text and call with every webhook handler answering 500, check that nothing gets through; return alerts."""
         people = (ANA, BEN, CLEO)
         before = [_arrived(self.phones.seen_by(one)) for one in people]
-        for handler in ("intercept", "out-of-session", "interaction"):
+        asked = ("inbound-call", "inbound-message") if self._direct else ("intercept", "out-of-session", "interaction")
+        for handler in asked:
             self.api.break_function(handler)
         try:
             texted = [self.phones.sms(sender, number, "Who is there?") for sender, number in tries]
@@ -334,8 +344,10 @@ class Conversation:
     def stop_closes(self) -> str:
         """Text STOP, let the reconciler learn of it, and try to go on talking."""
         stop = self.phones.sms(ANA, self._masked[ANA], "STOP")
-        expect(not stop["delivered"], "Twilio swallows the word: no webhook ever tells the kit", stop)
-        self.phones.advance_clock(RECONCILE_SECONDS)
+        expect(not stop["delivered"], "the word reaches nobody", stop)
+        if not self._direct:
+            # Proxy swallows it: no webhook ever tells the kit.
+            self.phones.advance_clock(RECONCILE_SECONDS)
         session = self.api.get(f"/v1/sessions/{self._session}")
         expect(session.status == 200 and session.body["status"] == "closed", "the session is closed", session)
         before = _received(self.phones.seen_by(ANA))
@@ -345,7 +357,8 @@ class Conversation:
         again = self._open()
         expect(again.status == 409, "no new session opens either", again)
         refusal = f"{again.status} {again.body['title']}"
-        return f"alert {_alerts([stop], [])} found by the reconciler; a new session is refused: {refusal}"
+        heard = "heard at once" if self._direct else f"alert {_alerts([stop], [])} found by the reconciler"
+        return f"{heard}; a new session is refused: {refusal}"
 
     def erasure_is_proven(self) -> str:
         """Erase Ana, look for what is left of her, and hold the proof against the stack's public key."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from parley.core.verification import Check
@@ -57,6 +57,10 @@ class ReportFormat(StrEnum):
     JSON = "json"
 
 
+MaskingOption = Annotated[
+    Literal["proxy", "direct"] | None,
+    typer.Option(help="How people are masked (parley:masking) in place of what the stack's file says."),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -66,13 +70,14 @@ def local_up(
         int | None,
         typer.Option(min=0, max=65533, help="First of three ports (AWS, Twilio, gateway); 0 takes free ones."),
     ] = None,
+    masking: MaskingOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Start the one-machine cloud and deploy the kit on it; what is up already is left as it is."""
     from cli.progress import resource_news  # noqa: PLC0415 - keeps `--help` quick
     from cli.stack import status  # noqa: PLC0415 - keeps `--help` quick
 
-    stack = _local_stack()
+    stack = _local_stack(masking=masking)
     with stack.home.alone():
         with _working("starting the local cloud"):
             stack.start_cloud(port)
@@ -129,6 +134,7 @@ def local_status(as_json: JsonFlag = False) -> None:
 @app.command(epilog="Example: parley demo --keep")
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the deployment up at the end.")] = False,
+    masking: MaskingOption = None,
 ) -> None:
     """Deploy the kit on this machine, drive real conversations through it, and check every step."""
     from cli.demo import Story  # noqa: PLC0415 - keeps `--help` quick
@@ -140,7 +146,7 @@ def demo(
             "`parley local down --destroy`, or run the demo elsewhere with `PARLEY_HOME=/tmp/parley-demo make demo`"
         )
     began = time.monotonic()
-    stack = _local_stack()
+    stack = _local_stack(masking=masking)
     story = Story(stack, out)
     story.done("get the Pulumi engine", time.monotonic() - began)
     with home.alone():
@@ -331,10 +337,10 @@ def _engine(quiet: bool = False) -> Any:
         return ensure_engine(report)
 
 
-def _local_stack(quiet: bool = False) -> Any:
+def _local_stack(quiet: bool = False, masking: str | None = None) -> Any:
     from cli.stack import LocalStack  # noqa: PLC0415 - keeps `--help` quick
 
-    return LocalStack(Home(default_home()), _engine(quiet), err.print)
+    return LocalStack(Home(default_home()), _engine(quiet), err.print, masking)
 
 
 @contextmanager

@@ -17,6 +17,10 @@ from cli.home import CloudInfo
 TIMEOUT = urllib3.Timeout(connect=5, read=60)
 
 
+_TAKES = {"callee_digits": ["1"]}
+"""The key by which whoever is called takes the call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An HTTP answer: its status and its JSON body (an empty body is an empty object)."""
@@ -40,12 +44,15 @@ class Phones:
         return self._send("POST", "/_sim/sms", {"from": sender, "to": recipient, "body": body})
 
     def call(self, caller: str, called: str, seconds: int = 10) -> dict[str, Any]:
-        """Call for `seconds`; the answer tells whether it was connected and what the caller heard."""
-        return self._send("POST", "/_sim/call", {"from": caller, "to": called, "duration": seconds})
+        """Call for `seconds`; the answer tells whether it was connected and what the caller heard.
+
+        Whoever is called presses 1, where they are asked for a key.
+        """
+        return self._send("POST", "/_sim/call", {"from": caller, "to": called, "duration": seconds, **_TAKES})
 
     def hold_call(self, caller: str, called: str) -> dict[str, Any]:
         """Call and stay on the line until `hang_up`; the answer has the call's SID, and says if it was connected."""
-        return self._send("POST", "/_sim/call", {"from": caller, "to": called, "hold": True})
+        return self._send("POST", "/_sim/call", {"from": caller, "to": called, "hold": True, **_TAKES})
 
     def hang_up(self, call_sid: str) -> None:
         """End a call that was held, and wait until its webhooks were delivered."""

@@ -33,13 +33,21 @@ PORT_NAMES = ("aws", "twilio", "gateway")
 class LocalStack:
     """One local stack in one home folder.
 
-    `say` gets a line for every thing worth telling. Raises UserError for everything a person can mend.
+    `say` gets a line for every thing worth telling. `masking` replaces what the committed file says; None leaves it as
+    it was deployed last. Raises UserError for everything a person can mend.
     """
 
-    def __init__(self, home: Home, engine: Engine, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        engine: Engine,
+        say: Callable[[str], None] = lambda _: None,
+        masking: str | None = None,
+    ) -> None:
         self.home = home
         self.engine = engine
         self._say = say
+        self._masking = masking
 
     def start_cloud(self, port: int | None = None) -> CloudInfo:
         """Start the one-machine cloud unless it runs already, and return its addresses.
@@ -128,11 +136,13 @@ class LocalStack:
             "parley:twilioApiSecret": info.twilio_api_secret,
             "parley:twilioAuthToken": info.twilio_auth_token,
         }
+        kept = _mapping(self.home.stack_file) if self.home.stack_file.exists() else {}
+        if masking := self._masking or kept.get("config", {}).get("parley:masking"):
+            plain["parley:masking"] = masking
         digest = hashlib.sha256(json.dumps([template, plain, secret], sort_keys=True).encode()).hexdigest()
         stamp = self.home.path / "configured"
         if self.home.stack_file.exists() and stamp.exists() and stamp.read_text() == digest:
             return
-        kept = _mapping(self.home.stack_file) if self.home.stack_file.exists() else {}
         made = _mapping(PROJECT / f"Pulumi.{STACK}.yaml")
         if salt := kept.get("encryptionsalt"):
             made["encryptionsalt"] = salt

@@ -52,7 +52,14 @@ def deploy(settings: Settings) -> None:
         deployers=deployers,
     )
     api = PublicApi("api", settings, log_key=records.operations_key)
-    line = MaskedLine("line", settings, public_url=api.url)
+    line = MaskedLine(
+        "line",
+        settings,
+        place,
+        public_url=api.url,
+        reaching=functions.reaching_roles(settings),
+        opening=[functions.deployed_name(settings, functions.SESSIONS)],
+    )
     consent_gate = ConsentGate(
         "gate",
         settings,
@@ -78,8 +85,11 @@ def deploy(settings: Settings) -> None:
     pulumi.export("identityKeyArn", ledger.identity_key.arn)
     pulumi.export("proofKeyArn", records.proof_key.arn)
     pulumi.export("ledgerTable", ledger.table.name)
-    pulumi.export("proxyServiceSid", line.service.sid)
-    pulumi.export("numbers", line.pool.numbers)
+    if line.service is not None:
+        pulumi.export("proxyServiceSid", line.service.sid)
+    if line.key is not None:
+        pulumi.export("lineKeyArn", line.key.arn)
+    pulumi.export("numbers", line.numbers)
     pulumi.export("functions", consent_gate.function_names)
     deployed = declaration.locations(records, ledger, api, consent_gate, line)
     expected = expectations(

@@ -98,7 +98,7 @@ def locations(
             for f in functions
             for queue in (f.dead_letters, *([f.work.queue] if f.work else []))
         ),
-        Store.TWILIO: (Location("twilio", line.service.sid, None, "twilioCopyDays", processor=TWILIO),),
+        Store.TWILIO: (Location("twilio", line.sid, None, "twilioCopyDays", processor=TWILIO),),
     }
 
 
@@ -142,7 +142,7 @@ def declare(
             "reconcileSeconds": settings.session.reconcile_seconds,
             "exposureSeconds": exposure_seconds(settings),
         },
-        "classes": classes(settings.records, deployed, assumptions(settings)),
+        "classes": classes(settings.records, deployed, assumptions(settings), proxied=not settings.is_direct),
         "limits": limits(settings.channels),
         "absentCopies": [{"copy": each.copy, "why": each.why} for each in ABSENT],
         "resources": [dict(each) for each in resources],
@@ -150,9 +150,16 @@ def declare(
 
 
 def classes(
-    schedule: Schedule, deployed: Mapping[Store, Sequence[Location]], assumed: Assumptions
+    schedule: Schedule,
+    deployed: Mapping[Store, Sequence[Location]],
+    assumed: Assumptions,
+    *,
+    proxied: bool = True,
 ) -> list[dict[str, Any]]:
-    """Return one entry for each record class of the schedule, sorted by class."""
+    """Return one entry for each record class of the schedule, sorted by class.
+
+    Only where sessions are `proxied` are any of them at Twilio.
+    """
     found = bounds(schedule, assumed)
     return [
         {
@@ -172,6 +179,7 @@ def classes(
                 _declared_store(retention, store, location)
                 for store in retention.stores
                 for location in deployed.get(store, ())
+                if proxied or (retention.record_class, store) != (RecordClass.SESSION_MAP, Store.TWILIO)
             ],
             "bound": _declared_bound(found[record_class]),
         }

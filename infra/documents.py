@@ -14,6 +14,7 @@ from typing import Any
 from infra.statements import (
     CONTACT_CONTEXT,
     FUNCTION_CONTEXT,
+    LINE_CONTEXT,
     Place,
     Statement,
     deny,
@@ -116,6 +117,23 @@ def identity_key(place: Place, roles: Sequence[str], deployers: Sequence[str]) -
             resources=["*"],
             conditions={"ArnLike": {"aws:PrincipalArn": deployers}},
         ),
+    )
+
+
+def line_key(place: Place, reaching: Sequence[str], opening: Sequence[str]) -> str:
+    """Return the policy of the key that seals the numbers of the people in a session.
+
+    `opening` are the names of the roles that seal them, `reaching` of those that call, text or tell these people; each
+    only for a session that is named. Nobody who deploys may open one.
+    """
+
+    def use(sid: str, action: str, roles: Sequence[str]) -> Statement:
+        arns = [place.role_arn(role) for role in roles]
+        conditions = {**LINE_CONTEXT, "ArnEquals": {"aws:PrincipalArn": arns}}
+        return statement(sid, "Allow", principal=place.owner, actions=[action], resources=["*"], conditions=conditions)
+
+    return document(
+        *_owned(place), use("SealByRole", "kms:Encrypt", opening), use("OpenByRole", "kms:Decrypt", reaching)
     )
 
 

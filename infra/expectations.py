@@ -58,7 +58,7 @@ def expectations(
     """Return what must hold for each resource of a stack; names and ARNs in it may be outputs."""
     return [
         *_buckets(settings, records),
-        *_keys(records, ledger),
+        *_keys(records, ledger, line),
         _table(settings, records, ledger),
         *_logs(settings, records, api, gate),
         *_queues(settings, records, gate),
@@ -68,7 +68,7 @@ def expectations(
         *_schedules(settings, gate),
         _api(settings, api, gate),
         *_alarms(monitoring),
-        _line(settings, line),
+        _line(settings, line, api),
     ]
 
 
@@ -152,8 +152,8 @@ def ages(settings: Settings, store: Store) -> dict[str, dict[str, int]]:
     }
 
 
-def _keys(records: RecordStore, ledger: ConsentLedger) -> Iterator[Resource]:
-    turning = (records.content_key, records.evidence_key, records.operations_key)
+def _keys(records: RecordStore, ledger: ConsentLedger, line: MaskedLine) -> Iterator[Resource]:
+    turning = (records.content_key, records.evidence_key, records.operations_key, *([line.key] if line.key else []))
     for key in (*turning, records.proof_key, ledger.identity_key):
         # KMS rotates neither asymmetric nor HMAC keys.
         rotation = key in turning
@@ -271,21 +271,31 @@ def _watches(alarm: aws.cloudwatch.MetricAlarm) -> dict[str, Any]:
     return {"metric": alarm.metric_name, "threshold": alarm.threshold, "period": alarm.period}
 
 
-def _line(settings: Settings, line: MaskedLine) -> Resource:
-    """Return what holds at Twilio; of its copies only those that its API lists have an age."""
+def _line(settings: Settings, line: MaskedLine, api: PublicApi) -> Resource:
+    """Return what holds at Twilio; of its copies only those that its API lists have an age.
+
+    Without a Proxy service its name is the account's, and `gate` is where the numbers have to point.
+    """
     assumed = assumptions(settings)
     after = assumed.sweep_days + assumed.deletion_retry_days
     service = line.service
-    return _resource(
-        "twilio",
-        service.sid,
+    webhooks = (
         {
             "callbackUrl": service.callback_url,
             "interceptCallbackUrl": service.intercept_callback_url,
             "outOfSessionCallbackUrl": service.out_of_session_callback_url,
             "defaultTtl": service.default_ttl,
             "chatInstanceSid": None,
-            "numbers": line.pool.numbers.apply(
+        }
+        if service
+        else {}
+    )
+    found = _resource(
+        "twilio",
+        line.sid,
+        {
+            **webhooks,
+            "numbers": line.numbers.apply(
                 lambda numbers: {each["sid"]: "reserved" if each["reserved"] else "in the pool" for each in numbers}
             ),
             "accountRecording": "off",
@@ -293,6 +303,8 @@ def _line(settings: Settings, line: MaskedLine) -> Resource:
                 str(retention.record_class): retention.twilio_copy_days + after
                 for retention in settings.records.living_in(Store.TWILIO)
                 if retention.record_class in LISTED_AT_TWILIO
+                and (service or retention.record_class is not RecordClass.SESSION_MAP)
             },
         },
     )
+    return found if service else {**found, "gate": api.url}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from infra.masking import CALLBACK, INTERCEPT, OUT_OF_SESSION
+from parley.env import DIRECT, PROXY
+
+from infra.masking import CALL, CALLBACK, FALLBACK, INTERCEPT, MESSAGE, OUT_OF_SESSION
 from infra.settings import Settings
 
 RECORDING = "/twilio/recording"
@@ -75,6 +77,10 @@ class Work:
     concurrency: int = 0
 
 
+SESSIONS = "sessions"
+"""The function that opens sessions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Handler:
     """A function of the gate: what starts it, how long it may take (seconds), and what it needs to do its work.
@@ -86,7 +92,8 @@ class Handler:
     `memory` is the least that it needs, in megabytes. One that `carries` is given the credentials of Twilio; one that
     `follows` is fed by the ledger's stream and makes the copies of consent records, one that `audits` reads them. One
     with `work` is fed by a queue of its own; `sends` names the functions whose queues it puts work on. `stores` is what
-    it does with the objects of the buckets. One with a `channel` is deployed only where the stack has that channel.
+    it does with the objects of the buckets. One with a `channel` is deployed only where the stack has that channel, one
+    with a `masking` only where people are masked that way.
     """
 
     name: str
@@ -107,6 +114,12 @@ class Handler:
     sends: tuple[str, ...] = ()
     stores: Objects = ""
     channel: str = ""
+    masking: str = ""
+
+    @property
+    def reaches(self) -> bool:
+        """Whether it may have to reach people in a session: whoever ends one tells the others."""
+        return self.carries and self.masking != PROXY and _CHANGE in self.table
 
 
 HANDLERS = (
@@ -119,6 +132,7 @@ HANDLERS = (
         _WITHDRAW,
         (Route("POST", INTERCEPT),),
         identifies=False,
+        masking=PROXY,
     ),
     Handler(
         "interaction",
@@ -128,6 +142,7 @@ HANDLERS = (
         (Route("POST", CALLBACK),),
         identifies=False,
         sends=("recorder", "archive"),
+        masking=PROXY,
     ),
     Handler(
         "out-of-session",
@@ -135,6 +150,46 @@ HANDLERS = (
         8,
         _WITHDRAW,
         (Route("POST", OUT_OF_SESSION),),
+        masking=PROXY,
+    ),
+    # Twilio waits 15 s, and then asks the fallback. A text has to be on its way by then.
+    Handler(
+        "inbound-call",
+        "parley.handlers.inbound_call.handle",
+        10,
+        _WITHDRAW,
+        (Route("POST", CALL), Route("POST", f"{CALL}/{{step}}")),
+        sends=("recorder",),
+        masking=DIRECT,
+    ),
+    Handler(
+        "inbound-message",
+        "parley.handlers.inbound_message.handle",
+        14,
+        _WITHDRAW,
+        (Route("POST", MESSAGE), Route("POST", f"{MESSAGE}/{{step}}")),
+        sends=("archive",),
+        masking=DIRECT,
+    ),
+    # It answers when the others do not, so it reads nothing but the secret that proves who asks.
+    Handler(
+        "fallback",
+        "parley.handlers.fallback.handle",
+        8,
+        (),
+        (Route("POST", FALLBACK),),
+        identifies=False,
+        masking=DIRECT,
+    ),
+    # Twilio fetches the files of a text while it sends it; the longest takes seconds.
+    Handler(
+        "media",
+        "parley.handlers.media.handle",
+        14,
+        (),
+        (Route("GET", "/twilio/media/{token}"),),
+        memory=512,
+        masking=DIRECT,
     ),
     # The key that a caller pressed; nobody is connected by it, so Twilio only says that something failed.
     Handler("voice", "parley.handlers.voice.handle", 8, _WITHDRAW, (Route("POST", "/twilio/voice"),)),
@@ -346,7 +401,7 @@ def handlers(settings: Settings) -> tuple[Handler, ...]:
     return tuple(
         replace(each, every=every) if each.name == "reconcile" else each
         for each in HANDLERS
-        if not each.channel or each.channel in settings.channels
+        if (not each.channel or each.channel in settings.channels) and each.masking in {"", settings.masking}
     )
 
 
@@ -368,6 +423,11 @@ def carrying_roles(settings: Settings) -> list[str]:
 def sealing_roles(settings: Settings) -> list[str]:
     """Return the names of the roles of the functions that seal plain identifiers."""
     return [deployed_name(settings, each.name) for each in handlers(settings) if each.seals]
+
+
+def reaching_roles(settings: Settings) -> list[str]:
+    """Return the names of the roles of the functions that call, text or tell the people in a session of our own."""
+    return [deployed_name(settings, each.name) for each in handlers(settings) if each.reaches]
 
 
 def storing_roles(settings: Settings, *what: Objects) -> list[str]:

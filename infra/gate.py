@@ -9,12 +9,13 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
+from parley.core.assignment import NumberChoice
 from parley.core.erasure import minimums
 from parley.core.retention import RecordClass, Store
 from parley.env import to_environment
 
 from infra import documents, roles
-from infra.functions import Handler, Work, carrying_roles, deployed_name, handlers
+from infra.functions import SESSIONS, Handler, Work, carrying_roles, deployed_name, handlers
 from infra.ledger import ConsentLedger
 from infra.masking import MaskedLine
 from infra.options import component
@@ -158,6 +159,7 @@ class ConsentGate(pulumi.ComponentResource):
         self._records = records
         self._ledger = ledger
         self._api = api
+        self._line = line
         self._code = pulumi.FileArchive(code)
         self.secret, self.secret_policy = self._secret(deployers)
         # Before the functions: each is told all queues, and may put work on those that it names.
@@ -170,7 +172,7 @@ class ConsentGate(pulumi.ComponentResource):
             identity_key=ledger.identity_key.arn,
             twilio_secret=self.secret.arn,
             twilio_account_sid=settings.twilio.account_sid,
-            proxy_service_sid=line.service.sid,
+            proxy_service_sid=line.service.sid if line.service else None,
             public_url=api.url,
             controller=settings.controller,
             session=settings.session,
@@ -192,6 +194,9 @@ class ConsentGate(pulumi.ComponentResource):
             holdable=tuple(str(each) for each, kept in settings.records.retentions.items() if kept.hold),
             readers=settings.readers,
             minimums=minimums(settings.records),
+            masking=settings.masking,
+            line_key=line.key.arn if line.key else None,
+            number_choice=NumberChoice(settings.number_choice.geo_match, settings.number_choice.selection),
         )
         self.functions = {handler.name: self._function(handler) for handler in handlers(settings)}
         for function in self.functions.values():
@@ -291,6 +296,7 @@ class ConsentGate(pulumi.ComponentResource):
                 **({"work": work.queue.arn} if work else {}),
                 **({"sends": pulumi.Output.all(*self._sends(handler))} if handler.sends else {}),
                 **({"objects": self._objects(handler)} if handler.stores else {}),
+                **({"line_key": self._line.key.arn} if self._line.key and handler.reaches else {}),
             ).apply(
                 lambda arns: roles.function_role(
                     self._place,
@@ -300,6 +306,7 @@ class ConsentGate(pulumi.ComponentResource):
                         index_actions=handler.index,
                         audits=handler.audits,
                         seals=handler.seals,
+                        opens=handler.name == SESSIONS,
                         **arns,
                     ),
                 )
@@ -407,6 +414,7 @@ class ConsentGate(pulumi.ComponentResource):
         keys = (
             *(records.content_key, records.evidence_key, records.operations_key, records.proof_key),
             ledger.identity_key,
+            *([self._line.key] if self._line.key else []),
         )
         return pulumi.Output.all(
             content=records.content.arn,

@@ -1,36 +1,52 @@
-"""The masked line: the Twilio Proxy service with its webhooks, and the pool of masked numbers."""
+"""The masked line: the numbers that people see of each other, and where their calls and texts go.
+
+On `proxy` that is a Twilio Proxy service with its pool, whose webhooks ask the gate. On `direct` it is numbers that ask
+the gate themselves, and a key under which the numbers of the people in a session are sealed.
+"""
 
 from __future__ import annotations
 
-import pulumi
+from collections.abc import Sequence
+from typing import Any
 
-from infra.options import component
+import pulumi
+import pulumi_aws as aws
+
+from infra import documents
+from infra.options import component, kept
 from infra.settings import Purchase, Settings
-from infra.twilio.resources import NumberOrder, NumberPool, Provider, ProxyService
+from infra.statements import Place
+from infra.twilio.resources import NumberOrder, NumberPool, NumberWebhooks, PoolNumber, Provider, ProxyService
 
 CALLBACK = "/twilio/interaction"
 INTERCEPT = "/twilio/intercept"
 OUT_OF_SESSION = "/twilio/out-of-session"
+CALL, MESSAGE, FALLBACK = "/twilio/call", "/twilio/message", "/twilio/fallback"
 
 
 class MaskedLine(pulumi.ComponentResource):
-    """What parties see of each other: numbers of a pool, chosen by Proxy session by session.
+    """What parties see of each other: numbers of a pool, chosen session by session.
 
-    Every webhook points at the gate from the first moment, before the gate answers: Proxy connects nobody outside a
-    session, and only the gate opens sessions, so until then a call or text ends at Twilio.
+    Every webhook points at the gate from the first moment, before the gate answers: nobody is connected outside of a
+    session, and only the gate opens sessions, so until then a call or text ends at Twilio. `reaching` are the names of
+    the roles that may open the sealed numbers of the people in a session, `opening` of those that seal them.
     """
 
     def __init__(
         self,
         name: str,
         settings: Settings,
+        place: Place,
         *,
         public_url: pulumi.Input[str],
+        reaching: Sequence[str] = (),
+        opening: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("parley:infra:MaskedLine", name, {}, component(settings, "communications", opts))
         account = settings.twilio
-        child = pulumi.ResourceOptions(
+        self._settings = settings
+        self._child = pulumi.ResourceOptions(
             parent=self,
             provider=Provider(
                 "twilio",
@@ -41,7 +57,25 @@ class MaskedLine(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             ),
         )
-        self.service = ProxyService(
+        self.service: ProxyService | None = None
+        self.key: aws.kms.Key | None = None
+        self.numbers: pulumi.Output[list[PoolNumber]]
+        if settings.is_direct:
+            self.key = self._sealing(place, reaching, opening)
+            self.numbers = self._pointed(public_url).numbers
+        else:
+            self.service = self._proxy(public_url)
+            self.numbers = self._pool(self.service).numbers
+        self.register_outputs({**({"serviceSid": self.service.sid} if self.service else {}), "numbers": self.numbers})
+
+    @property
+    def sid(self) -> pulumi.Input[str]:
+        """The SID at Twilio of what holds the copies of this stack: its Proxy service, or its account."""
+        return self.service.sid if self.service else self._settings.twilio.account_sid
+
+    def _proxy(self, public_url: pulumi.Input[str]) -> ProxyService:
+        settings = self._settings
+        return ProxyService(
             "service",
             unique_name=settings.prefix,
             default_ttl=settings.session.ttl,
@@ -51,19 +85,59 @@ class MaskedLine(pulumi.ComponentResource):
             geo_match_level=settings.number_choice.geo_match,
             number_selection_behavior=settings.number_choice.selection,
             force_destroy=not settings.protection.retain,
-            opts=child,
+            opts=self._child,
         )
-        self.pool = NumberPool(
+
+    def _pool(self, service: ProxyService) -> NumberPool:
+        return NumberPool(
             "numbers",
-            service_sid=self.service.sid,
-            adopt=settings.numbers.adopt,
-            buy=[order(purchase) for purchase in settings.numbers.buy],
-            reserved=settings.numbers.reserved,
-            release_on_delete=settings.numbers.release_on_delete,
-            force_destroy=not settings.protection.retain,
-            opts=child,
+            service_sid=service.sid,
+            force_destroy=not self._settings.protection.retain,
+            **self._wanted(),
+            opts=self._instead_of("NumberWebhooks", "webhooks"),
         )
-        self.register_outputs({"serviceSid": self.service.sid, "numbers": self.pool.numbers})
+
+    def _pointed(self, public_url: pulumi.Input[str]) -> NumberWebhooks:
+        fallback = pulumi.Output.concat(public_url, FALLBACK)
+        return NumberWebhooks(
+            "webhooks",
+            voice_url=pulumi.Output.concat(public_url, CALL),
+            voice_fallback_url=fallback,
+            status_callback=pulumi.Output.concat(public_url, CALL, "/status"),
+            sms_url=pulumi.Output.concat(public_url, MESSAGE),
+            sms_fallback_url=fallback,
+            **self._wanted(),
+            opts=self._instead_of("NumberPool", "numbers"),
+        )
+
+    def _instead_of(self, kind: str, name: str) -> pulumi.ResourceOptions:
+        """Say of which resource this one takes the numbers over when `parley:masking` changes: none is released."""
+        former = pulumi.Alias(name=name, type_=f"parley:index:{kind}")
+        return pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(aliases=[former]))
+
+    def _wanted(self) -> dict[str, Any]:
+        """Return the numbers that the stack declares."""
+        numbers = self._settings.numbers
+        return {
+            "adopt": numbers.adopt,
+            "buy": [order(purchase) for purchase in numbers.buy],
+            "reserved": numbers.reserved,
+            "release_on_delete": numbers.release_on_delete,
+        }
+
+    def _sealing(self, place: Place, reaching: Sequence[str], opening: Sequence[str]) -> aws.kms.Key:
+        """Make the key that seals the numbers of the people in a session, which the ledger then holds."""
+        settings = self._settings
+        key = aws.kms.Key(
+            "line",
+            description=f"{settings.prefix}: numbers of the people in a session, sealed for it",
+            enable_key_rotation=True,
+            policy=documents.line_key(place, reaching, opening),
+            deletion_window_in_days=settings.protection.key_window_days,
+            opts=kept(settings, self),
+        )
+        aws.kms.Alias("line", name=f"alias/{settings.prefix}-line", target_key_id=key.key_id, opts=kept(settings, self))
+        return key
 
 
 def order(purchase: Purchase) -> NumberOrder:

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_aws as aws
 from parley.core.chains import FINDINGS, REFUSED, UNREAD
 from parley.core.verification import METRICS
+from parley.env import DIRECT, PROXY
 
 from infra import documents
 from infra.gate import ConsentGate, GateFunction, PublicApi
@@ -35,6 +36,13 @@ LATE_WORK_SECONDS = 14_400
 
 LATE_MILLISECONDS = 900_000
 """How old a record of the ledger's stream may be when it is copied."""
+
+
+_ASKED: Mapping[str, tuple[str, str]] = {
+    PROXY: ("intercept", "The intercept is slow (p99): after 15 seconds Twilio connects without an answer"),
+    DIRECT: ("inbound-call", "Calls are answered slowly (p99): after 15 seconds Twilio asks the fallback"),
+}
+"""By how people are masked: the function that Twilio waits for, and what it means if it is slow."""
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -81,15 +89,18 @@ class Monitoring(pulumi.ComponentResource):
             metric="5xx",
             dimensions={"ApiId": api.api.id, "Stage": api.stage.name},
         )
+        asked, slow = _ASKED[settings.masking]
         self._alarm(
-            "intercept-slow",
-            "The intercept is slow (p99): after 15 seconds Twilio connects without an answer",
+            f"{asked}-slow",
+            slow,
             namespace="AWS/Lambda",
             metric="Duration",
-            dimensions={"FunctionName": gate.functions["intercept"].function.name},
+            dimensions={"FunctionName": gate.functions[asked].function.name},
             statistic="p99",
             threshold=settings.alarms.intercept_milliseconds,
         )
+        if settings.is_direct:
+            self._watch_pool(gate)
         self._watch_silence(gate)
         self._alarm(
             "exposure",
@@ -115,6 +126,26 @@ class Monitoring(pulumi.ComponentResource):
         self._watch_evidence(gate)
         self._watch_records()
         self.register_outputs({"topicArn": self.topic.arn})
+
+    def _watch_pool(self, gate: ConsentGate) -> None:
+        """Watch that numbers are left, and that nothing has to be answered by the fallback."""
+        self._alarm(
+            "pool-short",
+            "Somebody of a country has all its masked numbers in use: add numbers before a session is refused",
+            namespace=METRICS,
+            metric="PoolShort",
+            dimensions={"Stack": self._settings.stack},
+            statistic="Maximum",
+            threshold=1,
+        )
+        self._alarm(
+            "fallback-asked",
+            "Twilio asked the fallback: a call or text met a function that failed, and reached nobody",
+            namespace="AWS/Lambda",
+            metric="Invocations",
+            dimensions={"FunctionName": gate.functions["fallback"].function.name},
+            threshold=1,
+        )
 
     def _watch_silence(self, gate: ConsentGate) -> None:
         """Watch that what the clock starts runs at all."""

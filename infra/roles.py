@@ -17,6 +17,7 @@ from infra.statements import (
     CONTACT_CONTEXT,
     COPIES,
     FUNCTION_CONTEXT,
+    LINE_CONTEXT,
     PROOFS,
     Place,
     Statement,
@@ -85,7 +86,8 @@ class FunctionReach:
     """Everything one function may touch, by ARN. None and empty mean that it may not.
 
     Of the copies in the bucket `evidence` a function makes new ones, or, where it `audits`, reads them. `work` is the
-    queue that feeds it, `sends` are those that it puts work on.
+    queue that feeds it, `sends` are those that it puts work on. `line_key` opens the sealed numbers of the people in a
+    session, and where it `opens` sessions seals them.
     """
 
     function: str
@@ -107,6 +109,8 @@ class FunctionReach:
     work: str | None = None
     sends: Sequence[str] = ()
     objects: ObjectReach | None = None
+    line_key: str | None = None
+    opens: bool = False
 
 
 def function_role(place: Place, reach: FunctionReach) -> str:
@@ -144,6 +148,9 @@ def function_role(place: Place, reach: FunctionReach) -> str:
         statements.append(allow("MakePartyKeys", [reach.identity_key], ["kms:GenerateMac"]))
     if reach.seals:
         statements.append(allow("SealContacts", [reach.evidence_key], ["kms:Encrypt"], CONTACT_CONTEXT))
+    if reach.line_key:
+        actions = ["kms:Decrypt", *(["kms:Encrypt"] if reach.opens else [])]
+        statements.append(allow("ReachParties", [reach.line_key], actions, LINE_CONTEXT))
     if reach.secret:
         statements += [
             allow("ReadTwilioSecret", [reach.secret], ["secretsmanager:GetSecretValue"]),

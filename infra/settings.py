@@ -40,7 +40,7 @@ from parley.core.retention import (
     parse_schedule,
 )
 from parley.core.wording import Finding, lint
-from parley.env import ConsentPolicy, Controller, Reader, SessionPolicy
+from parley.env import DIRECT, PROXY, ConsentPolicy, Controller, Reader, SessionPolicy
 from pulumi.runtime import config as pulumi_config
 
 from infra.section import Secret, Section, redacted, shown
@@ -205,6 +205,11 @@ class Settings:
     tags: Mapping[str, str]
 
     @property
+    def is_direct(self) -> bool:
+        """Whether sessions are our own, and not Twilio Proxy's."""
+        return self.masking == DIRECT
+
+    @property
     def prefix(self) -> str:
         """The start of every name that something else must know before the thing exists."""
         return f"{self.project}-{self.stack}"
@@ -241,7 +246,7 @@ def load(
         project=project,
         stack=stack,
         environment=environment,
-        masking=_masking(root),
+        masking=root.choice("masking", (PROXY, DIRECT), default=PROXY),
         controller=_controller(root.section("controller", required=True)),
         legal_review=_legal_review(root),
         channels=channels,
@@ -460,13 +465,6 @@ def _notice_findings(settings: Settings) -> tuple[Finding, ...]:
         keep_days=settings.records.keep_days(),
         purposes={str(each.record_class): each.purposes for each in settings.records.retentions.values()},
     )
-
-
-def _masking(root: Section) -> str:
-    masking = root.choice("masking", ("proxy", "direct"), default="proxy")
-    if masking == "direct":
-        root.problem("masking", "is direct, which this version does not deploy yet", "use proxy")
-    return masking
 
 
 def _controller(section: Section) -> Controller:

@@ -31,6 +31,13 @@ CONTACT_CONTEXT = {
 """What `parley.adapters.identity.Contacts` seals under: whose it is, and what for."""
 
 
+LINE_CONTEXT = {
+    "Null": {"kms:EncryptionContext:session": "false"},
+    "StringEquals": {"kms:EncryptionContext:purpose": "line"},
+}
+"""What `parley.adapters.identity.Sealer` seals under: for which session, and what for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the stack lives: an account (12 digits) in a region of a partition."""

@@ -28,7 +28,7 @@ from parley.core.optout import is_stop
 from parley.core.records import SidError, check_sid
 from parley.core.relay import MediaRefusedError, Part, attachments, parts
 from parley.found import BARRED, take_refused
-from parley.messages import archive_later
+from parley.messages import archive_in_time, archive_later
 from parley.ports import CarrierError, Interaction
 from parley.telling import given
 from parley.web import Answer, Form, MalformedError, answer, sender, single
@@ -162,6 +162,7 @@ def _log(line: Line, peer: Peer, inbound: str, outbound: str) -> None:
         to=label(peer.party),
         new=new,
     )
+    archive_in_time(interaction)
 
 
 def _interaction(session: str, participant: str, inbound: str, outbound: str, status: str) -> Interaction:

@@ -55,6 +55,10 @@ _NO_PROXY: Final = (
 )
 
 
+RESERVED: Final = "?reserved=true"
+"""What the voice and SMS URLs of a reserved number end in."""
+
+
 def is_loopback(url: str) -> bool:
     """Tell whether `url` is plain HTTP or HTTPS to this very machine."""
     parts = urlsplit(url)
@@ -333,6 +337,13 @@ class Account:
             settings[f"{_URL_SETTINGS[name].removesuffix('_url')}_method"] = "POST"
         with self._told(f"point number {sid} at its webhooks"):
             return _line_number(self._rest.incoming_phone_numbers(sid).update(**settings))
+
+    def unpoint(self, sid: str, urls: Collection[str]) -> None:
+        """Empty those URLs of a number that are among these, marked as reserved or not. Well if it is gone."""
+        number = self.line(sid)
+        found = number.urls if number else {}
+        if emptied := {name: "" for name, url in found.items() if url and url.removesuffix(RESERVED) in urls}:
+            self.point(sid, emptied)
 
     def for_sale(self, country: str, kind: str, filters: dict[str, Any]) -> list[str]:
         """Return E.164 numbers of `kind` (local, mobile, toll_free) for sale; `filters` are named as in the package."""

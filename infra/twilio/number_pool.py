@@ -42,6 +42,8 @@ from infra.twilio.transport import WORKERS, InterruptedWaitError
 
 REASONS: Final = 20
 """Reasons shown of a partial failure; thousands of numbers may fail for the same one."""
+URLS: Final = ("voiceUrl", "voiceFallbackUrl", "statusCallback", "smsUrl", "smsFallbackUrl")
+"""The inputs of `NumberWebhooks` that are URLs; Twilio asks them by POST."""
 TAKEN: Final = frozenset({21421, 21422})
 """Twilio's codes for a number that somebody else bought between the search and the purchase."""
 
@@ -140,15 +142,22 @@ class NumberPool(Resource[Account]):
     def update(
         self, ctx: Account, id_: str, old_inputs: Properties, state: Properties, inputs: Properties, /
     ) -> Properties:
-        """Bring the service's numbers to what is declared; into a new service if that is what changed."""
-        del old_inputs
-        known = {number["sid"] for number in state.get("numbers", [])}
+        """Bring the service's numbers to what is declared; into a new service if that is what changed.
+
+        Numbers that pointed at webhooks, in a stack that had no service before, are Proxy's from then on.
+        """
+        if "serviceSid" not in state and (ours := {str(old_inputs[name]) for name in URLS if name in old_inputs}):
+            _, problems = _each(ctx, _sids(state), lambda sid: ctx.unpoint(sid, ours))
+            if problems:
+                raise ProviderError("; ".join(_shortened(problems)))
+            _rename(ctx, inputs["serviceSid"], _bought(state))
+        known = _sids(state)
         service_sid: str = inputs["serviceSid"]
         was: str = state.get("serviceSid") or service_sid
         mine = _bought(state)
         if was != service_sid:
             _move_out(ctx, was, known, force=inputs["forceDestroy"])
-            _each(ctx, mine, lambda sid: ctx.name(sid, tag(service_sid, mine[sid])))
+            _rename(ctx, service_sid, mine)
         run = _Run(ctx, inputs, live=_pool(ctx, service_sid), mine=mine)
         outputs = run.carry_out(known=known)
         run.finish(id_, outputs)
@@ -313,6 +322,23 @@ def _tagged(account: Account, service_sid: str, orders: Iterable[Mapping[str, An
 def _bought(state: Mapping[str, Any]) -> dict[str, str]:
     numbers = [*state.get("numbers", []), *state.get("spares", [])]
     return {number["sid"]: number["bought"] for number in numbers if number.get("bought")}
+
+
+def leave_service(account: Account, service_sid: str, state: Mapping[str, Any], name: str) -> None:
+    """Take the numbers of a pool out of its service, those that were bought being tagged with `name` from then on.
+
+    Raises ProviderError as long as somebody talks through one of them, unless the pool has `forceDestroy`.
+    """
+    _move_out(account, service_sid, _sids(state), force=bool(state.get("forceDestroy")))
+    _rename(account, name, _bought(state))
+
+
+def _rename(account: Account, service_sid: str, mine: Mapping[str, str]) -> None:
+    _each(account, mine, lambda sid: account.name(sid, tag(service_sid, mine[sid])))
+
+
+def _sids(state: Mapping[str, Any]) -> set[str]:
+    return {number["sid"] for number in state.get("numbers", [])}
 
 
 def _move_out(account: Account, service_sid: str, known: set[str], *, force: bool) -> None:

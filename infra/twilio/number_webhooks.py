@@ -9,6 +9,9 @@ are not touched. What `NumberPool` says of adopting, buying, reserving and keepi
 * A number that is in a Proxy service, or has a voice application, an SMS application or a trunk, is refused by name:
   Proxy would take its URLs back, and the others win over them.
 * A number that leaves the set keeps nothing of ours: its URLs are emptied, but only those that are still ours.
+* A `NumberPool` whose type an alias changes into this one brings its numbers: they are taken out of their Proxy service,
+  unless somebody talks through them, and point here then. Bought ones stay bought, and none is released. `NumberPool`
+  takes them back the same way.
 """
 
 from __future__ import annotations
@@ -19,13 +22,10 @@ from typing import Any, Final
 
 from infra.provider import CheckFailure, Diff, Live, PartialFailure, Properties, ProviderError
 from infra.twilio import pool_checks, rules
-from infra.twilio.client import Account, LineNumber, PoolNumber, is_loopback
-from infra.twilio.number_pool import NumberPool
+from infra.twilio.client import RESERVED, Account, LineNumber, PoolNumber, is_loopback
+from infra.twilio.number_pool import URLS, NumberPool, leave_service
 
-URLS: Final = ("voiceUrl", "voiceFallbackUrl", "statusCallback", "smsUrl", "smsFallbackUrl")
-"""The inputs that are URLs; Twilio asks them by POST."""
 _MARKED: Final = ("voiceUrl", "smsUrl")
-RESERVED: Final = "?reserved=true"
 
 
 class NumberWebhooks(NumberPool):
@@ -78,7 +78,9 @@ class NumberWebhooks(NumberPool):
     def update(
         self, ctx: Account, id_: str, old_inputs: Properties, state: Properties, inputs: Properties, /
     ) -> Properties:
-        """Bring the numbers to what is declared."""
+        """Bring the numbers to what is declared; those of a Proxy service are taken out of it first."""
+        if service_sid := state.get("serviceSid"):
+            leave_service(ctx, service_sid, state, _name(inputs))
         try:
             outputs = super().update(
                 _Gate(ctx, inputs, before=old_inputs),
@@ -145,14 +147,7 @@ class _Gate(Account):
     def remove(self, service_sid: str, sid: str) -> None:
         """Empty those URLs of a number that are ours; the account keeps it."""
         del service_sid
-        number = self.line(sid)
-        if number is None:
-            return
-        ours = {url for each in (self._urls, self._before) for url in each.values() if url}
-        ours |= {url + RESERVED for url in ours}
-        emptied = {name: "" for name, url in number.urls.items() if url in ours}
-        if emptied:
-            self.point(sid, emptied)
+        self.unpoint(sid, {*self._urls.values(), *self._before.values()})
 
 
 def _is_plain(number: LineNumber) -> bool:

@@ -109,7 +109,7 @@ class Recorder(pulumi.runtime.Mocks):
                 answer |= {"arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}"}
             case "ProxyService":
                 answer |= {"sid": sid("KS"), "accountSid": sid("AC"), "url": "https://proxy.twilio.com/v1/Services/x"}
-            case "NumberPool":
+            case "NumberPool" | "NumberWebhooks":
                 numbers = [
                     {"sid": each, "isoCountry": "US", "capabilities": ["sms", "voice"], "reserved": False}
                     for each in args.inputs.get("adopt", [])

@@ -21,8 +21,10 @@ PREFIX = "parley-prod"
 ROLES = [f"{PREFIX}-{handler.name}" for handler in functions.HANDLERS]
 IDENTIFYING = [f"{PREFIX}-{handler.name}" for handler in functions.HANDLERS if handler.identifies]
 CARRIERS = [f"{PREFIX}-{handler.name}" for handler in functions.HANDLERS if handler.carries]
+REACHING = [f"{PREFIX}-{handler.name}" for handler in functions.HANDLERS if handler.reaches]
 STREAM = PLACE.arn("dynamodb", f"table/{PREFIX}-ledger/stream/2026-05-04T12:00:00.000")
-KEYS = {name: PLACE.arn("kms", f"key/{name}") for name in ("content", "evidence", "identity", "operations", "proof")}
+NAMES = ("content", "evidence", "identity", "line", "operations", "proof")
+KEYS = {name: PLACE.arn("kms", f"key/{name}") for name in NAMES}
 BUCKET = "arn:aws:s3:::parley-prod-content-0a1b2c"
 QUEUE = PLACE.arn("sqs", f"{PREFIX}-consents")
 DEPLOYERS = documents.principal_patterns(f"arn:aws:sts::{stacks.ACCOUNT}:assumed-role/deploy/somebody")
@@ -64,6 +66,8 @@ def reach(handler: functions.Handler) -> FunctionReach:
         objects=ObjectReach(handler.stores, BUCKET, KEYS["content"], INSPECTION.evidence, KEYS["proof"])
         if handler.stores
         else None,
+        line_key=KEYS["line"] if handler.reaches else None,
+        opens=handler.name == functions.SESSIONS,
     )
 
 
@@ -75,6 +79,7 @@ RESOURCE_POLICIES = {
     "key-operations": documents.operations_key(
         PLACE, PREFIX, [f"/aws/lambda/{PREFIX}-*", f"/aws/vendedlogs/{PREFIX}-api"], ROLES
     ),
+    "key-line": documents.line_key(PLACE, REACHING, [f"{PREFIX}-sessions"]),
     "key-proof": documents.proof_key(PLACE, [f"{PREFIX}-erasures"], [f"{PREFIX}-chain"]),
     "bucket-data": documents.data_bucket(BUCKET, KEYS["content"], ["messages/", "call-recordings/"]),
     "bucket-content": documents.data_bucket(
@@ -199,7 +204,7 @@ class TestRoles:
         decrypting = [s for s in statements(ROLE_POLICIES[name]) if "kms:Decrypt" in listed(s["Action"])]
         keys = {key for s in decrypting for key in listed(s["Resource"])}
         content = {KEYS["content"]} if name in ("role-archive", "role-access") else set()
-        assert keys <= {KEYS["evidence"], KEYS["operations"]} | content
+        assert keys <= {KEYS["evidence"], KEYS["operations"], KEYS["line"]} | content
         assert all(s.get("Condition") for s in decrypting)
 
     @pytest.mark.parametrize("handler", functions.HANDLERS, ids=lambda handler: str(handler.name))
@@ -252,6 +257,18 @@ class TestRoles:
         assert found["EraseVersions"]["Resource"] == [f"{BUCKET}/*", f"{INSPECTION.evidence}/consent-evidence/*"]
         assert found["SignProofs"]["Resource"] == KEYS["proof"]
         assert found["AbortUploads"]["Resource"] == f"{BUCKET}/*"
+
+    def test_numbers_are_opened_for_a_session_only(self) -> None:
+        """Who reaches people opens their numbers for a session that is named; who opens sessions alone seals them."""
+        for name, text in FUNCTION_ROLES.items():
+            found = by_sid(text).get("ReachParties")
+            if found is None:
+                continue
+            assert found["Condition"]["Null"] == {"kms:EncryptionContext:session": "false"}
+            assert found["Condition"]["StringEquals"] == {"kms:EncryptionContext:purpose": "line"}
+            assert ("kms:Encrypt" in listed(found["Action"])) is (name == "role-sessions")
+        without = {name for name, text in FUNCTION_ROLES.items() if "ReachParties" not in by_sid(text)}
+        assert {"role-fallback", "role-media", "role-verify", "role-access", "role-evidence"} <= without
 
     def test_work_goes_to_named_queues(self) -> None:
         """A function takes from its own queue, and puts work on those that the table names."""
@@ -340,7 +357,9 @@ class TestRoles:
         }
 
 
-UNIDENTIFYING = ("intercept", "interaction", "verify", "evidence", "chain", "recorder", "recording", "access")
+UNIDENTIFYING = (
+    *("intercept", "interaction", "fallback", "verify", "evidence", "chain", "recorder", "recording", "access"),
+)
 
 
 class TestDoors:

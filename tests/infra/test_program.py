@@ -63,8 +63,8 @@ OUTPUTS = {
     *("functions", "declaration", "commit"),
 }
 DATA_STORES = {"aws:kms/key:Key", "aws:s3/bucket:Bucket", "aws:dynamodb/table:Table"}
-HANDLERS = [handler for handler in functions.HANDLERS if not handler.channel]
-"""The functions of the committed stacks, which have voice and sms."""
+HANDLERS = [handler for handler in functions.HANDLERS if not handler.channel and handler.masking in {"", "proxy"}]
+"""The functions of the committed stacks, which have voice and sms, and Twilio Proxy."""
 FUNCTIONS = [handler.name for handler in HANDLERS]
 everywhere = pytest.mark.parametrize("environment", ENVIRONMENTS)
 

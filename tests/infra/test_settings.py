@@ -134,7 +134,6 @@ class TestMessages:
         [
             ({"environment": None}, "environment", "is missing; set one of local, dev, staging, prod"),
             ({"environment": "production"}, "environment", "is 'production', not one of local, dev, staging, prod"),
-            ({"masking": "direct"}, "masking", "does not deploy yet; use proxy"),
             ({"masking": 7}, "masking", "is 7, not one of proxy, direct; choose one of them"),
             ({"controller": None}, "controller", "is missing; declare it in the stack's file"),
             ({"controller": "Acme"}, "controller", "is a text, not a mapping"),

@@ -20,6 +20,16 @@ from parley.core import moments
 from parley.core.verification import OLDEST, Oldest, cutoff
 from parley.ports import CarrierError
 
+WEBHOOKS: Final = {
+    "voice_url": "/twilio/call",
+    "voice_fallback_url": "/twilio/fallback",
+    "status_callback": "/twilio/call/status",
+    "sms_url": "/twilio/message",
+    "sms_fallback_url": "/twilio/fallback",
+}
+"""Where a masked number points that is in no Proxy service."""
+MARKED: Final = ("voice_url", "sms_url")
+
 RECORDING_DEFAULT: Final = "/v2/AccountDefaultConfiguration/Recording"
 
 SESSIONS_SAMPLED: Final = 20
@@ -35,13 +45,24 @@ class Line:
         self._deadline = deadline
         self._lock = threading.Lock()
         self._kept: tuple[str, dict[str, str], frozenset[str]] | None = None
+        self._gate: tuple[str, str] | None = None
 
     def reads(self, resource: Mapping[str, Any]) -> Iterator[Read]:
-        """Yield the questions about one Proxy service, the resource's name being its SID."""
+        """Yield the questions about one Proxy service, the resource's name being its SID.
+
+        Without one the name is the account's, and the numbers are those that point at its `gate`.
+        """
         service, expected = resource["name"], resource["expected"]
         path = f"/v1/Services/{service}"
-        settings = ("callbackUrl", "interceptCallbackUrl", "outOfSessionCallbackUrl", "defaultTtl", "chatInstanceSid")
-        yield Read("twilio", service, settings, partial(self._service, path))
+        gate = resource.get("gate")
+        if gate is not None:
+            self._gate = service, str(gate)
+        else:
+            settings = (
+                *("callbackUrl", "interceptCallbackUrl", "outOfSessionCallbackUrl"),
+                *("defaultTtl", "chatInstanceSid"),
+            )
+            yield Read("twilio", service, settings, partial(self._service, path))
         yield Read("twilio", service, ("numbers",), lambda: {"numbers": self._owned(path)[1]})
         yield Read("twilio", service, ("accountRecording",), self._recording_default)
         days: Mapping[str, int] = expected[OLDEST]
@@ -56,7 +77,10 @@ class Line:
                 ask = partial(listing, path, record_class, days[record_class])
                 yield Read("twilio", service, (record_class,), ask, (OLDEST,), long=True)
         proxied = tuple(name for name in ("session-map", "interaction-log") if name in days)
-        if proxied:
+        if gate is not None and proxied:
+            ask = partial(self._calls, path, "interaction-log", days["interaction-log"])
+            yield Read("twilio", service, proxied, ask, (OLDEST,), long=True)
+        elif proxied:
             ask = partial(self._proxied, path, days)
             yield Read("twilio", service, proxied, ask, (OLDEST,), long=True)
 
@@ -73,6 +97,8 @@ class Line:
     def _owned(self, path: str) -> tuple[str, dict[str, str], frozenset[str]]:
         """Return the account's SID, the pool by SID, and the pool's numbers, which no one else may see."""
         with self._lock:
+            if self._kept is None and self._gate is not None:
+                self._kept = self._pointing(*self._gate)
             if self._kept is None:
                 account = str(self._carrier.read("fetch-service", PROXY, path)["account_sid"])
                 query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
@@ -80,6 +106,14 @@ class Line:
                 sids = {each["sid"]: "reserved" if each.get("is_reserved") else "in the pool" for each in pool}
                 self._kept = account, sids, frozenset(each["phone_number"] for each in pool)
             return self._kept
+
+    def _pointing(self, account: str, gate: str) -> tuple[str, dict[str, str], frozenset[str]]:
+        """Return the account's SID, the numbers of which every URL is the gate's, by SID, and those numbers."""
+        path = f"/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json"
+        query = {"PageSize": str(PAGE_SIZE)}
+        found = list(self._carrier.entries("list-numbers", API, path, query, "incoming_phone_numbers"))
+        sids = {str(each["sid"]): state for each in found if (state := points_at(each, gate)) is not None}
+        return account, sids, frozenset(str(each["phone_number"]) for each in found if each["sid"] in sids)
 
     def _recording_default(self) -> dict[str, str]:
         """Say whether the account records every call by itself, whatever TwiML or consent says.
@@ -99,6 +133,9 @@ class Line:
 
     def _recordings(self, path: str, name: str, days: int) -> dict[str, Oldest]:
         return {name: self._oldest_of(path, "Recordings", "recordings", "DateCreated", days)}
+
+    def _calls(self, path: str, name: str, days: int) -> dict[str, Oldest]:
+        return {name: self._oldest_of(path, "Calls", "calls", "StartTime", days)}
 
     def _transcripts(self, path: str, name: str, days: int) -> dict[str, Oldest]:
         """Return the oldest transcription over its time; one whose recording is gone may be ours, and counts."""
@@ -144,7 +181,7 @@ class Line:
             return None
 
     def _oldest_of(self, path: str, kind: str, key: str, date: str, days: int) -> Oldest:
-        """Return the oldest of the account's messages or recordings that is over its time and belongs to the pool."""
+        """Return the oldest of the account's messages, calls or recordings that is over its time and the pool's."""
         account, _, numbers = self._owned(path)
         limit = cutoff(days, self._now)
         query = {f"{date}<": limit.date().isoformat(), "PageSize": str(PAGE_SIZE)}
@@ -152,7 +189,7 @@ class Line:
         oldest = Oldest(None)
         for entry in self._carrier.entries(f"list-{key}", API, f"{root}/{kind}.json", query, key):
             self._deadline.check()
-            made = _date(entry.get("date_sent") or entry.get("date_created"))
+            made = _date(entry.get("date_sent") or entry.get("start_time") or entry.get("date_created"))
             if made is not None and made < limit and self._is_ours(root, entry, numbers):
                 oldest = _older(oldest, made, entry["sid"])
         return oldest
@@ -201,6 +238,21 @@ class Line:
 
     def _judged(self, oldest: Oldest, made: datetime, sid: str, days: int) -> Oldest:
         return _older(oldest, made, sid) if made < cutoff(days, self._now) else oldest
+
+
+def points_at(number: Mapping[str, Any], gate: str) -> str | None:
+    """Return what a number is to a stack whose gate has this URL: `in the pool`, `reserved`, None if it is nothing.
+
+    Every URL has to be the gate's, and nothing may win over them.
+    """
+    if any(number.get(name) for name in ("voice_application_sid", "sms_application_sid", "trunk_sid")):
+        return None
+    found = {name: str(number.get(name) or "") for name in WEBHOOKS}
+    for state, mark in (("in the pool", ""), ("reserved", "?reserved=true")):
+        marked = {name: gate + path + (mark if name in MARKED else "") for name, path in WEBHOOKS.items()}
+        if found == marked:
+            return state
+    return None
 
 
 def is_switched_off(default: Mapping[str, Any]) -> bool:

@@ -268,13 +268,15 @@ def days_of(kind: ResourceKind, days: Mapping[str, int], *, holds_body: bool = F
     return timedelta(days=min(declared)) if declared else None
 
 
-def kinds(channels: Collection[str], days: Mapping[str, int]) -> tuple[ResourceKind, ...]:
+def kinds(channels: Collection[str], days: Mapping[str, int], *, proxied: bool = True) -> tuple[ResourceKind, ...]:
     """Return the kinds that a stack with these channels and declared days has to sweep.
 
-    Media that go no sooner than their message go with it.
+    Media that go no sooner than their message go with it. Sessions are at Twilio only where Proxy has them (`proxied`).
     """
     found = []
     for kind in (*LISTINGS, *WALKS):
+        if kind is ResourceKind.SESSION and not proxied:
+            continue
         allowed, channel = days_of(kind, days), CHANNEL_OF.get(kind)
         if allowed is None or (channel is not None and channel not in channels):
             continue

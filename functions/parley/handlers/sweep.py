@@ -96,24 +96,33 @@ def _hand_out_time(now: datetime, done: dict[str, int]) -> timedelta:
     return late
 
 
-def _tracks(now: datetime) -> tuple[Track, ...]:
+def _kinds() -> tuple[ResourceKind, ...]:
     env = runtime.environment()
-    return tracks(kinds(env.channels, env.twilio_copy_days), env.twilio_copy_days, now, heard=_heard())
+    return kinds(env.channels, env.twilio_copy_days, proxied=not env.is_direct)
+
+
+def _tracks(now: datetime) -> tuple[Track, ...]:
+    return tracks(_kinds(), runtime.environment().twilio_copy_days, now, heard=_heard())
 
 
 def _heard() -> datetime | None:
-    """Return the moment until which the reconciler has taken the stop words, and a walk has seen the texts to keep."""
+    """Return the moment until which the reconciler has taken the stop words, and a walk has seen the texts to keep.
+
+    Where sessions are our own, whoever passes a text on tells the archive of it at once, and no walk has to.
+    """
     ledger = runtime.ledger()
-    read, seen = ledger.load_cursor(reconcile.MESSAGES), Walk.of(ledger.load_cursor(walk_name(ResourceKind.SESSION)))
-    if not read or seen.complete is None:
-        return None
-    return min(moments.from_text(read["since"]) - reconcile.OVERLAP, seen.complete - SETTLED)
+    read = ledger.load_cursor(reconcile.MESSAGES)
+    heard = moments.from_text(read["since"]) - reconcile.OVERLAP if read else None
+    if heard is None or runtime.environment().is_direct:
+        return heard
+    seen = Walk.of(ledger.load_cursor(walk_name(ResourceKind.SESSION)))
+    return None if seen.complete is None else min(heard, seen.complete - SETTLED)
 
 
 def _hand_out_walks(now: datetime, done: dict[str, int]) -> timedelta:
     """Begin the walks whose last one has come to its end; return how long ago the oldest complete one began."""
-    ledger, env, late = runtime.ledger(), runtime.environment(), timedelta(0)
-    for kind in kinds(env.channels, env.twilio_copy_days):
+    ledger, late = runtime.ledger(), timedelta(0)
+    for kind in _kinds():
         if kind not in WALKS:
             continue
         walk = Walk.of(ledger.load_cursor(walk_name(kind)))
@@ -214,15 +223,11 @@ def _rehearse(deadline: float) -> dict[str, Any]:
 
     `complete` tells whether time sufficed for all of it.
     """
-    sweep, now, env = Sweep(deadline, dry=True), runtime.clock().now(), runtime.environment()
+    sweep, now = Sweep(deadline, dry=True), runtime.clock().now()
     messages: list[Mapping[str, Any]] = []
     for track in _tracks(now):
         messages += [part.message() for part in partitions(track, None, now)[0]]
-    messages += [
-        {"kind": str(kind), "walk": moments.to_text(now), "page": ""}
-        for kind in kinds(env.channels, env.twilio_copy_days)
-        if kind in WALKS
-    ]
+    messages += [{"kind": str(kind), "walk": moments.to_text(now), "page": ""} for kind in _kinds() if kind in WALKS]
     complete = True
     while messages:
         tasks = [sweep.begin(message) for message in messages]
