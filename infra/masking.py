@@ -13,7 +13,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra import documents
-from infra.options import component, kept
+from infra.options import component
 from infra.settings import Purchase, Settings
 from infra.statements import Place
 from infra.twilio.resources import NumberOrder, NumberPool, NumberWebhooks, PoolNumber, Provider, ProxyService
@@ -126,7 +126,11 @@ class MaskedLine(pulumi.ComponentResource):
         }
 
     def _sealing(self, place: Place, reaching: Sequence[str], opening: Sequence[str]) -> aws.kms.Key:
-        """Make the key that seals the numbers of the people in a session, which the ledger then holds."""
+        """Make the key that seals the numbers of the people in a session, which the ledger then holds.
+
+        Not protected as the keys of records are: it lasts as long as the masking does, and what it sealed ends with the
+        sessions. So a stack can go back to Proxy, and return.
+        """
         settings = self._settings
         key = aws.kms.Key(
             "line",
@@ -134,9 +138,9 @@ class MaskedLine(pulumi.ComponentResource):
             enable_key_rotation=True,
             policy=documents.line_key(place, reaching, opening),
             deletion_window_in_days=settings.protection.key_window_days,
-            opts=kept(settings, self),
+            opts=self._child,
         )
-        aws.kms.Alias("line", name=f"alias/{settings.prefix}-line", target_key_id=key.key_id, opts=kept(settings, self))
+        aws.kms.Alias("line", name=f"alias/{settings.prefix}-line", target_key_id=key.key_id, opts=self._child)
         return key
 
 

@@ -329,7 +329,13 @@ def leave_service(account: Account, service_sid: str, state: Mapping[str, Any], 
 
     Raises ProviderError as long as somebody talks through one of them, unless the pool has `forceDestroy`.
     """
-    _move_out(account, service_sid, _sids(state), force=bool(state.get("forceDestroy")))
+
+    def leave(sid: str) -> None:
+        # Before it is out: what Proxy wrote there would otherwise look like another service's.
+        account.point(sid, dict.fromkeys(URLS, ""))
+        account.remove(service_sid, sid)
+
+    _each_out(account, service_sid, _sids(state), leave, force=bool(state.get("forceDestroy")))
     _rename(account, name, _bought(state))
 
 
@@ -343,10 +349,16 @@ def _sids(state: Mapping[str, Any]) -> set[str]:
 
 def _move_out(account: Account, service_sid: str, known: set[str], *, force: bool) -> None:
     """Empty the pool's former service; all or nothing as to open sessions, so that no number stays behind unseen."""
+    _each_out(account, service_sid, known, lambda sid: account.remove(service_sid, sid), force=force)
+
+
+def _each_out(
+    account: Account, service_sid: str, known: set[str], action: Callable[[str], None], *, force: bool
+) -> None:
     leaving = [number for number in account.pool(service_sid) or [] if number.sid in known]
     if not force:
         _refuse_in_use(leaving)
-    _, problems = _each(account, [number.sid for number in leaving], lambda sid: account.remove(service_sid, sid))
+    _, problems = _each(account, [number.sid for number in leaving], action)
     if problems:
         raise ProviderError("; ".join(_shortened(problems)))
 

@@ -9,9 +9,9 @@ are not touched. What `NumberPool` says of adopting, buying, reserving and keepi
 * A number that is in a Proxy service, or has a voice application, an SMS application or a trunk, is refused by name:
   Proxy would take its URLs back, and the others win over them.
 * A number that leaves the set keeps nothing of ours: its URLs are emptied, but only those that are still ours.
-* A `NumberPool` whose type an alias changes into this one brings its numbers: they are taken out of their Proxy service,
-  unless somebody talks through them, and point here then. Bought ones stay bought, and none is released. `NumberPool`
-  takes them back the same way.
+* A `NumberPool` whose type an alias changes into this one brings its numbers: they are taken out of their Proxy
+  service, unless somebody talks through them, and point here then. Bought ones stay bought, and none is released.
+  `NumberPool` takes them back the same way.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class NumberWebhooks(NumberPool):
             outputs = super().update(
                 _Gate(ctx, inputs, before=old_inputs),
                 id_,
-                _inner(old_inputs),
+                old_inputs,
                 _inner_state(state, inputs),
                 _inner(inputs),
             )

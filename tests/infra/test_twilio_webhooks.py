@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from infra.provider.testing import CheckFailed, Deployed, Refused
 from local.twilio.numbers import describe
-from tests.infra.twilio_stack import API_SECRET, LONDON, NEW_YORK, TwilioStack, sids
+from tests.infra.twilio_stack import API_SECRET, LONDON, NEW_YORK, POOL, TwilioStack, sids
 
 WEBHOOKS = "parley:index:NumberWebhooks"
 GATE = "https://gate.example.com/twilio"
@@ -178,3 +179,78 @@ def test_bought_numbers_are_kept(stack: TwilioStack) -> None:
     assert gone.state["spares"] == []
     stack.down(gone)
     assert not any(stack.account.owned(sid) for sid in bought)
+
+
+def aliased(deployed: Deployed, token: str, name: str) -> Deployed:
+    """Return a resource as the engine has it once an alias changed its type and name."""
+    return replace(deployed, token=token, name=name)
+
+
+def masked_by_proxy(stack: TwilioStack) -> tuple[Deployed, Deployed]:
+    """Return a Proxy service and its pool: two numbers that were adopted, two that were bought, and a spare."""
+    line = stack.service()
+    pool = stack.pool(line, adopt=NEW_YORK[:2], buy=[{**ORDER, "count": 3}], reserved=NEW_YORK[:1])
+    inputs = {"serviceSid": line.id, "adopt": NEW_YORK[:2], "buy": [ORDER], "reserved": NEW_YORK[:1]}
+    return line, stack.update(pool, inputs)
+
+
+DECLARED = {"adopt": NEW_YORK[:2], "buy": [ORDER], "reserved": NEW_YORK[:1], "releaseOnDelete": False}
+
+
+def test_from_proxy_and_back(stack: TwilioStack) -> None:
+    """The same numbers leave the Proxy service, point here, and return: none is bought, released or replaced."""
+    line, pool = masked_by_proxy(stack)
+    owned = {number.sid for number in stack.account.owned_numbers()}
+    numbers, spares = pool.state["numbers"], pool.state["spares"]
+    former = aliased(pool, WEBHOOKS, "webhooks")
+    assert not stack.diff(former, {**URLS, **DECLARED}).replaces
+    here = stack.update(former, {**URLS, **DECLARED})
+    assert stack.numbers(line) == {}
+    assert urls(stack, NEW_YORK[1]) == URLS
+    assert (here.state["numbers"], here.state["spares"]) == (numbers, spares)
+    assert "serviceSid" not in here.state
+    seen = stack.refresh(here)
+    assert seen is not None
+    assert not stack.diff(seen, {**URLS, **DECLARED}).changes
+    service = stack.service(uniqueName="again")
+    back = stack.update(aliased(here, POOL, "numbers"), {"serviceSid": service.id, **DECLARED})
+    assert stack.numbers(service) == {number["sid"]: number["reserved"] for number in numbers}
+    assert (back.state["numbers"], back.state["spares"]) == (numbers, spares)
+    assert not set(urls(stack, NEW_YORK[1]).values()) & set(URLS.values())
+    seen = stack.refresh(back)
+    assert seen is not None
+    assert not stack.diff(seen, {"serviceSid": service.id, **DECLARED}).changes
+    assert {number.sid for number in stack.account.owned_numbers()} == owned
+
+
+def test_open_sessions_hold_the_numbers_back(stack: TwilioStack) -> None:
+    """As long as people talk through Proxy nothing is moved, and the refusal counts them; then the same up goes on."""
+    line, pool = masked_by_proxy(stack)
+    session = stack.session(line)
+    before = stack.numbers(line)
+    with pytest.raises(Refused, match=r"has 1 open session\(s\), which taking it out would cut off"):
+        stack.update(aliased(pool, WEBHOOKS, "webhooks"), {**URLS, **DECLARED})
+    assert stack.numbers(line) == before
+    stack.close_session(line, session)
+    assert len(stack.update(aliased(pool, WEBHOOKS, "webhooks"), {**URLS, **DECLARED}).state["numbers"]) == 4
+
+
+@pytest.mark.parametrize("nth", range(1, 12))
+def test_move_that_was_interrupted_goes_on(stack: TwilioStack, nth: int) -> None:
+    """Wherever Twilio fails on the way, the next update brings the same numbers here and buys none."""
+    line, pool = masked_by_proxy(stack)
+    owned = {number.sid for number in stack.account.owned_numbers()}
+    former = aliased(pool, WEBHOOKS, "webhooks")
+    stack.fault(match="^(POST|DELETE) ", mode="error", status=400, code=20001, after=nth - 1, times=1)
+    try:
+        stack.update(former, {**URLS, **DECLARED})
+    except Refused as refused:
+        if refused.half_done is not None:
+            half = refused.half_done
+            former = replace(former, inputs=half.inputs, outputs=half.properties)
+    stack.restart()
+    stack.emulator.faults.clear()
+    here = stack.update(former, {**URLS, **DECLARED})
+    assert [number["sid"] for number in here.state["numbers"]] == [number["sid"] for number in pool.state["numbers"]]
+    assert stack.numbers(line) == {}
+    assert {number.sid for number in stack.account.owned_numbers()} == owned
