@@ -209,6 +209,18 @@ def _in_ledger(party: str) -> list[Item]:
             items += record_items(record)
     for record in ledger.records_of(party):
         items += record_items(record)
+    for line in ledger.lines_of(party):
+        items += [
+            Item(
+                What.POINTER,
+                f"PARTY#{peer.party}",
+                f"LINE#{peer.masked_number}",
+                session=line.session,
+                parties=line.parties,
+                found=0,
+            )
+            for peer in line.peers
+        ]
     for said in ledger.records(party):
         evidence = said.event.evidence
         for sid in (evidence.get("message_sid"), evidence.get("question_sid")):
@@ -567,7 +579,9 @@ def _rows(item: Item) -> tuple[Mapping[str, int], list[Remains]]:
 
 
 def _pointer(item: Item) -> tuple[Mapping[str, int], list[Remains]]:
-    return {"deleted": 1} if runtime.ledger().remove_row(item.place, item.parent) else {}, []
+    # A line may be another session's by now: only the one that leads to this person goes.
+    session = item.session if item.parent.startswith("LINE#") else ""
+    return {"deleted": 1} if runtime.ledger().remove_row(item.place, item.parent, session) else {}, []
 
 
 def _copies_come(erasure: Erasure, now: datetime) -> bool:

@@ -75,6 +75,13 @@ class CarrierError(Exception):
         return self.status in {0, 429} or self.status >= 500
 
 
+class OwnNumberError(CarrierError):
+    """Somebody is named by a number of the pool, which is nobody's own."""
+
+    def __init__(self) -> None:
+        super().__init__("assign-numbers")
+
+
 class ShortageError(CarrierError):
     """The pool lacks numbers; `lacking` says how many of which kind, and names nobody."""
 
@@ -633,8 +640,8 @@ class Ledger(Protocol):
         """Remove rows of a partition by their sort keys; return how many were given."""
         ...
 
-    def remove_row(self, partition: str, sort: str) -> bool:
-        """Remove one row; return False if there was none."""
+    def remove_row(self, partition: str, sort: str, session: str = "") -> bool:
+        """Remove one row, if it belongs to `session` where that is given; return False if there was none."""
         ...
 
     def last_record(self, erasure: Erasure) -> Suppression | None:

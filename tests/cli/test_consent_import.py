@@ -195,7 +195,7 @@ class TestRows:
         file = write_signed(tmp_path / "x.csv", 1)
         journal = imported(desk, file, Plan(Method.CONTRACT, scopes, CONSTANTS, "import:test"))
         ((_, path, reason),) = journal.rejects
-        assert (path, "(record does)" in reason) == ("notice.id", True)
+        assert (path, "(record or whisper-ask does)" in reason) == ("notice.id", True)
         assert (journal.tally, desk.dynamo.items()) == (Tally(rejected=1), [])
 
 

@@ -16,7 +16,16 @@ from parley.adapters.twilio import FINISHED, TwilioCarrier
 from parley.adapters.twilio_api import API
 from parley.core.assignment import NumberChoice, PoolNumber, Shortage, assign
 from parley.core.lines import Line, LineStatus, Peer, participant_sid, session_sid
-from parley.ports import CarrierError, FoundSession, Ledger, OpenedParticipant, OpenedSession, Seat, ShortageError
+from parley.ports import (
+    CarrierError,
+    FoundSession,
+    Ledger,
+    OpenedParticipant,
+    OpenedSession,
+    OwnNumberError,
+    Seat,
+    ShortageError,
+)
 
 CALL, MESSAGE = "/twilio/call", "/twilio/message"
 """Where the numbers of the pool point."""
@@ -60,7 +69,12 @@ class DirectCarrier(TwilioCarrier):
         closes_at: datetime,
         mode: str,
     ) -> OpenedSession:
-        """Reserve a line for the holder of each plain number. Raises ShortageError, LedgerError, CarrierError."""
+        """Reserve a line for the holder of each plain number.
+
+        Raises OwnNumberError, ShortageError, LedgerError, CarrierError.
+        """
+        if not self.pool().isdisjoint(identifiers):
+            raise OwnNumberError
         sid, parties = session_sid(unique_name), [self._identities.party(one) for one in identifiers]
         for _ in range(ATTEMPTS):
             chosen = self._choose(identifiers, parties, mode)
@@ -139,12 +153,13 @@ class DirectCarrier(TwilioCarrier):
         return session is not None and self._ledger.renew_lines(session)
 
     def is_open(self, sid: str) -> bool:
-        """Tell whether a session would connect anybody."""
+        """Tell whether a session connects everybody; one of which a line is closed was on its way to its end."""
         session, now = self._ledger.session(sid), self._now()
         if session is None or session.is_over(now):
             return False
         lines = self._ledger.lines_in(session)
-        return any(line.status is LineStatus.OPEN and not line.is_idle(now) for line in lines)
+        working = [line for line in lines if line.status is LineStatus.OPEN and not line.is_idle(now)]
+        return len(working) == len(session.participants)
 
     def close_session(self, sid: str, *, urgent: bool = False) -> None:  # noqa: ARG002 - nobody is asked
         """Close the lines of a session. One that is closed or gone is no error."""

@@ -16,6 +16,7 @@ from parley.adapters.table import (
     ABSENT,
     ATTEMPTS,
     ITEMS_LIMIT,
+    ConditionFailedError,
     Item,
     beginning,
     party_condition,
@@ -148,10 +149,15 @@ class ErasureRows(SuppressionRows):
         """Remove rows of a partition by their sort keys; return how many were given."""
         return self.remove({"pk": {"S": partition}, "sk": {"S": sort}} for sort in sorts)
 
-    def remove_row(self, partition: str, sort: str) -> bool:
-        """Remove one row; return False if there was none."""
+    def remove_row(self, partition: str, sort: str, session: str = "") -> bool:
+        """Remove one row, if it belongs to `session` where that is given; return False if there was none."""
         key = {"pk": {"S": partition}, "sk": {"S": sort}}
-        return bool(self.call("delete_item", Key=key, ReturnValues="ALL_OLD").get("Attributes"))
+        of = {"ConditionExpression": "sid = :sid", "ExpressionAttributeValues": {":sid": {"S": session}}}
+        try:
+            removed = self.call("delete_item", Key=key, ReturnValues="ALL_OLD", **(of if session else {}))
+        except ConditionFailedError:
+            return False
+        return bool(removed.get("Attributes"))
 
     def last_record(self, erasure: Erasure) -> Suppression | None:
         """Return the suppression of a person up to whose last record everything goes, or None if it stays as it is.

@@ -19,6 +19,7 @@ and a ledger that is down while the intercept answers: its 403 keeps the word fr
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from typing import Any
 
 from parley import log, runtime
 from parley.core import moments
+from parley.core.identity import calling_code
 from parley.core.optout import is_stop
 from parley.core.sessions import IN_FLIGHT, Session, Stage, Status, intent_of
 from parley.core.verification import METRICS
@@ -288,9 +290,13 @@ def _sweep_sessions(deadline: float, done: dict[str, int]) -> bool:
     before: dict[str, Any] = ledger.load_cursor(SWEEP)
     position: dict[str, str] = before
     complete = True
+    used: Counter[tuple[str, str]] = Counter()
     while True:
         sessions, position = ledger.open_sessions(position, SESSIONS_LIMIT)
         for session in sessions:
+            used.update(
+                (one.party, calling_code(one.masked_number)) for one in session.participants if one.masked_number
+            )
             if session.status is Status.CLOSED:
                 complete &= end_calls(ledger, runtime.carrier(), session)
                 continue
@@ -311,7 +317,25 @@ def _sweep_sessions(deadline: float, done: dict[str, int]) -> bool:
             break
     if position != before:
         ledger.save_cursor(SWEEP, position)
+    if not before and not position and runtime.environment().is_direct:
+        _measure_pool(used)
     return complete
+
+
+def _measure_pool(used: Counter[tuple[str, str]]) -> None:
+    """Measure how many numbers are left for whoever has the most sessions, country by country.
+
+    `used` counts the open lines of each person by calling code. Who has none left cannot have another session.
+    """
+    have = Counter(calling_code(number) for number in runtime.carrier().pool())
+    most: Counter[str] = Counter()
+    for (_, code), count in used.items():
+        most[code] = max(most[code], count)
+    free = {code: max(0, have[code] - most[code]) for code in have | most}
+    stack = {"Stack": runtime.environment().stack}
+    for code, count in free.items():
+        log.measure(METRICS, {**stack, "CallingCode": code}, {"PoolFree": count})
+    log.measure(METRICS, stack, {"PoolShort": int(any(count == 0 for count in free.values()))})
 
 
 def _why_closed(session: Session) -> str | None:

@@ -26,7 +26,7 @@ from parley.core.requests import (
 from parley.core.sessions import Session, Stage, Status, is_intent_id, modes_for
 from parley.core.verdict import DecisionRecord, missing, parse_decision_id, words
 from parley.opening import NameReusedError, Opened, UnderWayError, UnsettledError, open_session, renew_session
-from parley.ports import CarrierError, ShortageError
+from parley.ports import CarrierError, OwnNumberError, ShortageError
 from parley.web import Answer, Request, answer, failed_api, guarded, refuse, unavailable
 from parley.withdrawal import close, judge
 
@@ -156,6 +156,9 @@ def _refused(record: DecisionRecord) -> Answer:
 
 
 def _carrier_refuses(error: CarrierError) -> Answer:
+    if isinstance(error, OwnNumberError):
+        detail = "A participant is named by a masked number of this stack; name them by their own."
+        return refuse(problem("own-number", 409, detail))
     if isinstance(error, ShortageError):
         log.emit("pool-exhausted", "ERROR", codes=sorted({one.calling_code for one in error.lacking}))
         detail = " ".join(one.words() for one in error.lacking) + " Add numbers, or close sessions of these people."
