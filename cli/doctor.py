@@ -7,13 +7,11 @@ looked at by hand; it changes no exit code. Numbers are named by their SIDs.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Final
 
 from parley.adapters.live_twilio import RECORDING_DEFAULT, is_switched_off
 from parley.adapters.twilio_api import CONVERSATIONS, PROXY, VIDEO, VOICE
@@ -21,60 +19,25 @@ from parley.core.chat import ASKS, TOLD
 from parley.core.sweeping import is_own_name
 from parley.ports import CarrierError
 
+from cli import number_traps
 from cli.errors import CANNOT_TELL, DRIFT, OK
+from cli.traps import Finding, Reads, Word, asked
 
-MESSAGING: Final = "messaging.twilio.com"
 INTELLIGENCE: Final = "intelligence.twilio.com"
-
-_TOLL_FREE = re.compile(r"\+18(00|33|44|55|66|77|88)")
-"""Toll-free numbers of the North American plan: they are verified, not registered as a campaign."""
-
-
-class Word(StrEnum):
-    """What is said about a trap."""
-
-    FINE = "fine"
-    TRAP = "trap"
-    UNKNOWN = "unknown"  # Twilio did not answer, or not to these credentials
-    BY_HAND = "by hand"  # no API tells
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found about one trap; `fix` is the way out, empty where nothing is to be done."""
-
-    trap: str
-    word: Word
-    what: str
-    fix: str = ""
-
-
-class Reads(Protocol):
-    """What is asked of Twilio. Both methods raise CarrierError."""
-
-    def read(self, operation: str, host: str, path: str) -> dict[str, Any]:
-        """Return one resource."""
-        ...
-
-    def entries(
-        self, operation: str, host: str, path: str, query: Mapping[str, str], key: str
-    ) -> Iterator[Mapping[str, Any]]:
-        """Yield the entries of a list."""
-        ...
 
 
 def examine(
-    twilio: Reads, service: str, *, channels: Collection[str] = (), gate: str = "", stack: str = ""
+    twilio: Reads, service: str, *, channels: Collection[str] = (), gate: str = "", stack: str = "", account: str = ""
 ) -> list[Finding]:
-    """Return what there is to say about each trap, for the account of a Proxy service.
+    """Return what there is to say about each trap, for the account of a Proxy service, or for an `account` without one.
 
     `channels` are the stack's, `gate` is the address of its API, and `stack` what the names of its rooms begin with.
     """
     return [
-        _asked("account-recording", lambda: _recording(twilio)),
-        _asked("proxy-access", lambda: _access(twilio)),
-        _asked("us-text-registration", lambda: _registration(twilio, service)),
-        _asked("auto-transcription", lambda: _transcription(twilio)),
+        asked("account-recording", lambda: _recording(twilio)),
+        *([] if account else [asked("proxy-access", lambda: _access(twilio))]),
+        *_numbers(twilio, service, channels, account, gate),
+        asked("auto-transcription", lambda: _transcription(twilio)),
         Finding(
             "media-authentication",
             Word.BY_HAND,
@@ -83,15 +46,27 @@ def examine(
             " Settings)",
         ),
         *(_video(twilio, stack) if "video" in channels else []),
-        *([_asked("chat-webhooks", lambda: _chat(twilio, gate))] if "chat" in channels else []),
+        *([asked("chat-webhooks", lambda: _chat(twilio, gate))] if "chat" in channels else []),
     ]
+
+
+def _numbers(twilio: Reads, service: str, channels: Collection[str], account: str, gate: str) -> list[Finding]:
+    """Return the findings about the numbers, or the one that Twilio does not tell which they are."""
+    found: list[Finding] = []
+
+    def ask() -> Finding:
+        found.extend(number_traps.examine(twilio, service, channels=channels, account=account, gate=gate))
+        return found.pop()
+
+    last = asked("numbers", ask)
+    return [*found, last]
 
 
 def _video(twilio: Reads, stack: str) -> list[Finding]:
     return [
-        _asked("video-recordings-storage", lambda: _storage(twilio, "RecordingSettings", "recordings")),
-        _asked("video-compositions-storage", lambda: _storage(twilio, "CompositionSettings", "compositions")),
-        _asked("video-rooms", lambda: _rooms(twilio, stack)),
+        asked("video-recordings-storage", lambda: _storage(twilio, "RecordingSettings", "recordings")),
+        asked("video-compositions-storage", lambda: _storage(twilio, "CompositionSettings", "compositions")),
+        asked("video-rooms", lambda: _rooms(twilio, stack)),
         Finding(
             "video-room-defaults",
             Word.BY_HAND,
@@ -181,17 +156,6 @@ def _chat(twilio: Reads, gate: str) -> Finding:
     return Finding(trap, Word.TRAP, what, fix)
 
 
-def _asked(trap: str, ask: Callable[[], Finding]) -> Finding:
-    try:
-        return ask()
-    except CarrierError as error:
-        said = f"{error.operation}: {error.status or 'no answer'}{f' (code {error.code})' if error.code else ''}"
-        fix = "run it again when Twilio answers"
-        if error.status in {401, 403}:
-            fix = "give the API key of the stack the right to read this, or look in the Twilio Console"
-        return Finding(trap, Word.UNKNOWN, said, fix)
-
-
 def _recording(twilio: Reads) -> Finding:
     """https://www.twilio.com/docs/configurations/recording-account-default-configuration-resource."""
     try:
@@ -222,62 +186,9 @@ def _access(twilio: Reads) -> Finding:
             "proxy-access",
             Word.TRAP,
             "this account has no access to Twilio Proxy",
-            "ask Twilio for it before going live",
+            "ask Twilio for it before going live, or deploy with `parley:masking: direct`",
         )
     return Finding("proxy-access", Word.FINE, "the account may use Twilio Proxy, a public beta without a service level")
-
-
-def _registration(twilio: Reads, service: str) -> Finding:
-    """https://www.twilio.com/docs/messaging/compliance/a2p-10dlc: texts from unregistered US numbers fail (30034)."""
-    trap = "us-text-registration"
-    pool = twilio.entries("list-pool", PROXY, f"/v1/Services/{service}/PhoneNumbers", {}, "phone_numbers")
-    local = {
-        each["sid"]
-        for each in pool
-        if each.get("iso_country") == "US" and not _TOLL_FREE.match(str(each.get("phone_number")))
-    }
-    if not local:
-        return Finding(trap, Word.FINE, "no number of the pool has to be registered for texts in the United States")
-    try:
-        registered, diverted = _campaigns(twilio)
-    except CarrierError as error:
-        if error.status != 404:
-            raise
-        what = f"whether the {len(local)} US numbers of the pool are registered: this Twilio has no list of campaigns"
-        return Finding(trap, Word.BY_HAND, what, "see that each is in a Messaging Service with a verified campaign")
-    if taken := sorted(local & diverted):
-        return Finding(
-            trap,
-            Word.TRAP,
-            f"a Messaging Service takes the texts to {', '.join(taken)} away from Proxy and its consent check",
-            "let it defer to the sender's webhook (UseInboundWebhookOnNumber)",
-        )
-    if missing := sorted(local - registered):
-        return Finding(
-            trap,
-            Word.TRAP,
-            f"{len(missing)} of {len(local)} US numbers have no verified campaign, and carriers block their texts"
-            f" (30034): {', '.join(missing)}",
-            "add each to a Messaging Service whose A2P 10DLC campaign is verified (use case PROXY)",
-        )
-    return Finding(trap, Word.FINE, f"all {len(local)} US numbers of the pool are in a verified campaign")
-
-
-def _campaigns(twilio: Reads) -> tuple[set[str], set[str]]:
-    """Return the SIDs of the numbers with a verified campaign, and of those whose texts a service takes for itself."""
-    registered: set[str] = set()
-    diverted: set[str] = set()
-    for each in twilio.entries("list-messaging-services", MESSAGING, "/v1/Services", {}, "services"):
-        root = f"/v1/Services/{each['sid']}"
-        numbers = {
-            one["sid"] for one in twilio.entries("list-senders", MESSAGING, f"{root}/PhoneNumbers", {}, "phone_numbers")
-        }
-        campaigns = twilio.entries("list-campaigns", MESSAGING, f"{root}/Compliance/Usa2p", {}, "compliance")
-        if any(str(one.get("campaign_status")).upper() == "VERIFIED" for one in campaigns):
-            registered |= numbers
-        if not each.get("use_inbound_webhook_on_number"):
-            diverted |= numbers
-    return registered, diverted
 
 
 def _transcription(twilio: Reads) -> Finding:

@@ -262,15 +262,19 @@ def doctor(
     """
     from cli import doctor as traps  # noqa: PLC0415 - boto3 is slow to import
     from cli import verify as verification  # noqa: PLC0415 - as above
+    from cli.traps import Word  # noqa: PLC0415 - as above
 
     outputs, cloud = deployed(stack)
     declaration, now = outputs.get("declaration") or {}, dt.datetime.now(dt.UTC)
     with _working("asking Twilio"):
         made = verification.clients(cloud.aws_environment() if cloud else None)
         twilio = verification.carrier(declaration, made, cloud)
+        service = verification.service_of(declaration)
         found = traps.examine(
             twilio,
-            verification.service_of(declaration),
+            service,
+            # Without Proxy what the stack declares of Twilio is the account.
+            account=service if declaration.get("masking") == "direct" else "",
             channels=declaration.get("channels", ()),
             gate=str(outputs.get("gateUrl") or ""),
             stack=str(declaration.get("stack") or stack),
@@ -278,7 +282,7 @@ def doctor(
     if as_json:
         print(traps.to_json(stack, found, now))
     else:
-        colors = {traps.Word.FINE: "green", traps.Word.TRAP: "red"}
+        colors = {Word.FINE: "green", Word.TRAP: "red"}
         for each in found:
             color = colors.get(each.word, "yellow")
             out.print(f"[{color}]{each.word}[/] {each.trap}: {escape(each.what)}", highlight=False, soft_wrap=True)

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from cli import doctor, verify
 from cli import main as command
-from cli.doctor import Finding, Word
 from cli.errors import CANNOT_TELL, DRIFT, OK
+from cli.traps import Finding, Word
 from tests.handlers.world import ACCOUNT, KEY, SECRET, TOKEN, emulated_twilio
 
 SERVICE, MG = "KS" + "1" * 32, "MG" + "2" * 32
@@ -133,6 +133,86 @@ class TestRegistration:
         """Where Twilio has no list of campaigns somebody has to look; where it refuses one, it is not known."""
         answers = {**campaign("VERIFIED", [LOCAL]), "messaging.twilio.com/v1/Services": status}
         assert found(answers=answers)["us-text-registration"].word is word
+
+
+GATE = "https://gate.example.com"
+NUMBERS = f"api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json"
+ABLE = {"voice": True, "sms": True, "mms": True, "fax": False}
+
+
+def pointing(sid: str, number: str, **changes: Any) -> dict[str, Any]:
+    """Return a number of the account that asks the gate."""
+    urls = {"voice_url": f"{GATE}/twilio/call", "sms_url": f"{GATE}/twilio/message"}
+    return {"sid": sid, "phone_number": number, "capabilities": ABLE, **urls, **changes}
+
+
+def without_proxy(*numbers: dict[str, Any], **answers: Any) -> dict[str, Finding]:
+    """Examine an account with these numbers for a stack with direct masking, and return the findings by trap."""
+    told = Told(answers={NUMBERS: list(numbers), **answers.get("answers", {})})
+    found = doctor.examine(told, ACCOUNT, channels=("voice", "sms"), gate=GATE, account=ACCOUNT)
+    return {each.trap: each for each in found}
+
+
+class TestWithoutProxy:
+    """What blocks traffic, or takes it past the gate, where numbers ask the gate themselves."""
+
+    def test_proxy_is_not_asked(self) -> None:
+        """Access to Proxy is none of its matters, and numbers that ask nobody of ours are none of its numbers."""
+        elsewhere = pointing(OTHER, "+12125550141", voice_url="https://x.example.com/", sms_url="")
+        found = without_proxy(pointing(LONDON, "+447700900140"), elsewhere)
+        assert "proxy-access" not in found
+        assert {found[trap].word for trap in ("us-text-registration", "number-overrides")} == {Word.FINE}
+        assert "of the 1 numbers" in found["number-overrides"].what
+
+    @pytest.mark.parametrize("name", ["voice_application_sid", "sms_application_sid", "trunk_sid"])
+    def test_what_wins_over_the_gate_is_a_trap(self, name: str) -> None:
+        """An application or a trunk takes calls or texts past the consent check, and the number is named by its SID."""
+        finding = without_proxy(pointing(LOCAL, "+12125550140", **{name: "AP" + "1" * 32}))["number-overrides"]
+        assert (finding.word, LOCAL in finding.what, "555" in finding.what) == (Word.TRAP, True, False)
+
+    @pytest.mark.parametrize(
+        ("able", "word"),
+        [([True, True], Word.FINE), ([True, False], Word.BY_HAND), ([False, False], Word.TRAP)],
+    )
+    def test_capabilities(self, able: list[bool], word: Word) -> None:
+        """A pool of which no number can what the channels need opens no session; one of which some can opens fewer."""
+        numbers = [
+            pointing(sid, "+447700900140", capabilities={**ABLE, "sms": can})
+            for sid, can in zip((LOCAL, OTHER), able, strict=True)
+        ]
+        assert without_proxy(*numbers)["number-capabilities"].word is word
+
+    def test_emergency_address(self) -> None:
+        """US numbers without an emergency address are told; with one, or elsewhere, there is nothing to say."""
+        assert without_proxy(pointing(LOCAL, "+12125550140"))["emergency-address"].word is Word.BY_HAND
+        addressed = pointing(LOCAL, "+12125550140", emergency_address_sid="AD" + "1" * 32)
+        fine = without_proxy(addressed, pointing(LONDON, "+447700900140"))["emergency-address"]
+        assert fine.word is Word.FINE
+
+    def test_numbers_that_are_not_told(self) -> None:
+        """Where Twilio does not list the numbers nothing is claimed of them."""
+        found = without_proxy(answers={NUMBERS: 503})
+        assert found["numbers"].word is Word.UNKNOWN
+        assert "us-text-registration" not in found
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        ([{"tollfree_phone_number_sid": FREE, "status": "TWILIO_APPROVED"}], Word.FINE),
+        ([{"tollfree_phone_number_sid": FREE, "status": "IN_REVIEW"}], Word.TRAP),
+        ([], Word.TRAP),
+        (404, Word.BY_HAND),
+        (403, Word.UNKNOWN),
+    ],
+)
+def test_toll_free_numbers_are_verified(answer: Any, word: Word) -> None:
+    """Carriers block the texts of a toll-free number without an approved verification."""
+    where = "messaging.twilio.com/v1/Tollfree/Verifications"
+    pool = {f"proxy.twilio.com/v1/Services/{SERVICE}/PhoneNumbers": POOL[2:]}
+    finding = found(answers={**pool, where: answer})["toll-free-verification"]
+    assert finding.word is word
+    assert "5550142" not in finding.what
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,12 @@ def between(first: str, second: str) -> dict[str, Any]:
     return {"participants": [{"identifier": first}, {"identifier": second}]}
 
 
+def idle_session(world: World) -> dict[str, Any]:
+    """Return a session that ends when nothing passes for ten minutes."""
+    agree(world)
+    return body(world.open(idle_ttl=600))
+
+
 def states(world: World) -> Counter[str]:
     """Return how many lines there are in each state."""
     return Counter(row["status"]["S"] for row in world.rows("LINE#"))
@@ -200,6 +206,109 @@ class TestLife:
         world.reconcile()
         world.text(ANA, masked(session), "hello")
         assert world.received(BEN) == ["hello"]
+
+
+class TestIdle:
+    """A session that ends when nothing passes for a while (`idle_ttl`)."""
+
+    def test_ends(self, world: World) -> None:
+        """What comes too late is not passed on, does not wake the session, and the reconciler closes it."""
+        session = idle_session(world)
+        world.clock.advance(601)
+        for text in ("late", "again"):
+            world.text(ANA, masked(session), text)
+        assert not world.call(ANA, masked(session), TAKE).connected
+        assert world.received(BEN) == []
+        world.reconcile()
+        closed = world.session(session["session"])
+        assert (closed.status, closed.closed_reason) == (Status.CLOSED, "idle")
+        assert states(world) == {"closed": 2}
+
+    @pytest.mark.parametrize(("number", "place"), [(ANA, 0), (BEN, 1)])
+    def test_a_text_puts_it_off(self, world: World, number: str, place: int) -> None:
+        """A text of either one puts off the end for both."""
+        session = idle_session(world)
+        for _ in range(3):
+            world.clock.advance(500)
+            world.text(number, masked(session, place), "hello")
+            world.reconcile()
+        world.clock.advance(500)
+        world.text(ANA, masked(session), "last")
+        assert world.received(BEN)[-1] == "last"
+
+    def test_a_call_keeps_it(self, world: World) -> None:
+        """A call that goes on for longer keeps its session open."""
+        session = idle_session(world)
+        assert world.call(ANA, masked(session), Ring(callee_digits=("1",), hold=True)).connected
+        world.clock.advance(900)
+        world.reconcile()
+        assert world.session(session["session"]).status is Status.OPEN
+
+    def test_time_counts_from_a_call(self, world: World) -> None:
+        """After a call the session lasts as long again."""
+        session = idle_session(world)
+        world.clock.advance(500)
+        assert world.call(ANA, masked(session), TAKE).connected
+        world.clock.advance(500)
+        world.text(BEN, masked(session, 1), "after the call")
+        assert world.received(ANA) == ["after the call"]
+
+    def test_renewal(self, world: World) -> None:
+        """What ended because nothing passed is not renewed any more."""
+        session = idle_session(world)
+        assert world.renew(session["session"], ttl=3600)["statusCode"] == 200
+        world.clock.advance(601)
+        assert problem_of(world.renew(session["session"], ttl=3600)) == (409, "session-closed")
+
+    def test_shown(self, world: World) -> None:
+        """A session tells its idle time."""
+        session = idle_session(world)
+        assert body(world.get("sessions-get", session["session"]))["idle_ttl"] == 600
+
+
+class TestReopening:
+    """A session that gets the masked numbers of an earlier one (`reopens`)."""
+
+    def test_same_numbers(self, world: World) -> None:
+        """Everybody gets the number that they had, where it would otherwise be another one by now."""
+        agree(world, ANA, BEN, STRANGER)
+        other = body(world.open(**between(ANA, STRANGER)))
+        before = body(world.open())
+        for one in (other, before):
+            world.get("sessions-delete", one["session"])
+        with world.patch.context() as patch:
+            choice = json.dumps({"geoMatch": "country", "selection": "avoid-sticky"})
+            patch.setenv("PARLEY_NUMBER_CHOICE", choice)
+            runtime.reset()
+            again = body(world.open(reopens=before["session"]))
+        runtime.reset()
+        numbers = [masked(before, place) for place in (0, 1)]
+        assert [masked(again, place) for place in (0, 1)] == numbers
+        assert again["session"] != before["session"]
+        world.text(ANA, numbers[0], "hello again")
+        assert world.received(BEN) == ["hello again"]
+
+    def test_in_use(self, world: World) -> None:
+        """A number that the same person has in another session is not taken from it."""
+        put_pool(world, POOL[0])
+        before = world.conversation()
+        world.get("sessions-delete", before["session"])
+        agree(world, STRANGER)
+        assert world.open(**between(ANA, STRANGER))["statusCode"] == 201
+        assert problem_of(world.open(reopens=before["session"])) == (409, "number-in-use")
+        assert states(world) == {"open": 2, "closed": 1}
+
+    def test_other_people(self, world: World) -> None:
+        """The numbers of a session are for its own people only."""
+        before = world.conversation()
+        agree(world, STRANGER)
+        answer = world.open(reopens=before["session"], **between(ANA, STRANGER))
+        assert problem_of(answer) == (409, "other-people")
+
+    def test_unknown(self, world: World) -> None:
+        """A session that is not kept cannot be opened again."""
+        agree(world)
+        assert problem_of(world.open(reopens="KC" + "0" * 32)) == (404, "session-unknown")
 
 
 class TestDeath:

@@ -140,6 +140,10 @@ class TestRows:
         assert keeps_row("TOLD#x", {"session-map"})
         assert not keeps_row("TOLD#x", {"interaction-log", "messages"})
 
+    def test_lines_are_not_kept(self) -> None:
+        """A line has a number for as long as it connects, and no hold makes it last."""
+        assert not keeps_row("LINE#+12125550140", {"session-map", "interaction-log", "consent-evidence"})
+
 
 class TestOrder:
     """The body that orders a hold."""

@@ -69,9 +69,9 @@ def read_consent(raw: dict[str, Any]) -> ConsentRequest:
     return consent_request(raw, now=NOON, methods=lambda _: METHODS)
 
 
-def read_session(raw: dict[str, Any]) -> SessionRequest:
+def read_session(raw: dict[str, Any], *, direct: bool = False) -> SessionRequest:
     """Read a session for a stack with voice and text."""
-    return session_request(raw, ttl_limit=3600, mode="voice-and-message", modes=tuple(Mode))
+    return session_request(raw, ttl_limit=3600, mode="voice-and-message", modes=tuple(Mode), direct=direct)
 
 
 def read_renewal(raw: dict[str, Any]) -> RenewalRequest:
@@ -432,6 +432,35 @@ class TestSession:
         for wrong in ("", "x" * 192, f"ride of {ANA}"):
             with pytest.raises(InvalidBodyError, match="Idempotency-Key"):
                 idempotency_key(wrong)
+
+    def test_reads_what_only_sessions_of_our_own_can(self) -> None:
+        """An idle time and an earlier session are read where sessions are our own, and refused elsewhere."""
+        wishes: dict[str, Any] = {"idle_ttl": 600, "reopens": "KC" + "0" * 32}
+        request = read_session(session_body(**wishes), direct=True)
+        assert (request.idle_ttl, request.reopens) == (600, "KC" + "0" * 32)
+        plain = read_session(session_body(), direct=True)
+        assert (plain.idle_ttl, plain.reopens) == (0, "")
+        for path, value in wishes.items():
+            with pytest.raises(InvalidBodyError) as raised:
+                read_session(session_body(**{path: value}))
+            assert [error["path"] for error in raised.value.errors] == [path]
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            ("idle_ttl", 59),
+            ("idle_ttl", 3601),
+            ("idle_ttl", True),
+            ("idle_ttl", "600"),
+            ("reopens", 5),
+            ("reopens", "KC1"),
+        ],
+    )
+    def test_wrong_wishes(self, path: str, value: object) -> None:
+        """An idle time outside the limits, and what names no session, are refused by their path."""
+        with pytest.raises(InvalidBodyError) as raised:
+            read_session(session_body(**{path: value}), direct=True)
+        assert [error["path"] for error in raised.value.errors] == [path]
 
     def test_mode_outside_the_channels_is_refused(self) -> None:
         """A stack without voice refuses a session with voice."""

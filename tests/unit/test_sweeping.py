@@ -227,6 +227,7 @@ class TestKinds:
         assert ResourceKind.VIDEO_RECORDING not in kinds(("voice",), {"video-recordings": 0})
         assert kinds(("video",), {"video-recordings": 0}) == (ResourceKind.VIDEO_RECORDING, ResourceKind.COMPOSITION)
         assert kinds(("chat",), {"session-map": 0}) == (ResourceKind.SESSION, ResourceKind.CONVERSATION)
+        assert kinds(("chat",), {"session-map": 0}, proxied=False) == (ResourceKind.CONVERSATION,)
 
     def test_media_go_with_their_message(self) -> None:
         """Media are gone through by themselves only where they have to go sooner than the message."""

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parley.core.consent import Kind, Scope, Standing, State
 from parley.core.jurisdiction import JurisdictionPolicy, Location, Relaxation, Source, reviewed_table
-from parley.core.verdict import Action, DecisionRecord, Verdict, decision_id, judge, missing, parse_decision_id, words
+from parley.core.verdict import (
+    Action,
+    DecisionRecord,
+    Verdict,
+    asked_per_call,
+    decision_id,
+    judge,
+    missing,
+    parse_decision_id,
+    words,
+)
 
 from tests.unit.chains import ANA, BEN, NOON
 
@@ -106,6 +116,36 @@ class TestBeyond:
         assert not decided(*manage, wanted=(Scope.RECORD_VOICE,), policy=RELAXED).scopes
         unreadable = [standing(ANA, Scope.RECORD_VOICE), standing(BEN, Scope.RECORD_VOICE, None)]
         assert not decided(*manage, *unreadable, wanted=(Scope.RECORD_VOICE,), policy=RELAXED).scopes
+
+
+class TestAskedPerCall:
+    """What a call may ask for at its beginning."""
+
+    MANAGE = (standing(ANA), standing(BEN))
+    BOTH = (Scope.RECORD_VOICE, Scope.STORE_MESSAGES)
+
+    @pytest.mark.parametrize(
+        ("bens", "asked"),
+        [
+            (None, True),
+            (State.REQUESTED, True),
+            (State.EXPIRED, True),
+            (State.REFUSED, False),
+            (State.WITHDRAWN, False),
+            (State.INVALIDATED, False),
+        ],
+    )
+    def test_a_no_is_not_asked_again(self, bens: State | None, asked: bool) -> None:
+        """Who has not answered may be asked on the phone, who said no may not, and texts are no matter of a call."""
+        said = [] if bens is None else [standing(BEN, Scope.RECORD_VOICE, bens)]
+        verdict = decided(*self.MANAGE, *said, wanted=self.BOTH)
+        assert asked_per_call(verdict) == ((Scope.RECORD_VOICE,) if asked else ())
+
+    def test_what_is_permitted_or_not_wanted_is_not_asked(self) -> None:
+        """A standing yes of everybody needs no question, and nobody asks for what the session does not want."""
+        given = [standing(who, Scope.RECORD_VOICE) for who in (ANA, BEN)]
+        assert asked_per_call(decided(*self.MANAGE, *given, wanted=self.BOTH)) == ()
+        assert asked_per_call(decided(*self.MANAGE)) == ()
 
 
 class TestRecord:

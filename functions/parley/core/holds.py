@@ -223,8 +223,13 @@ def row_kind(sort: str) -> str:
 
 
 def keeps_row(sort: str, holdable: Collection[str]) -> bool:
-    """Tell whether a hold keeps a row of this sort key, where it may keep these record classes."""
+    """Tell whether a hold keeps a row of this sort key, where it may keep these record classes.
+
+    Never a line: it connects people as long as their session lasts, and the session tells what there is to know of it.
+    """
     kind = row_kind(sort)
+    if kind == "LINE":
+        return False
     if kind in _FINDERS and not _FOUND.isdisjoint(holdable):
         return True
     return _CONVERSATION.get(kind, RecordClass.CONSENT_EVIDENCE) in holdable
