@@ -147,6 +147,10 @@ def end(form: Form, place: Place) -> Answer:
     log.emit("call-over", session=place.session, resource=place.call, status=status)
     # Whoever refused the call on their own leg had answered it all the same.
     if form.get("DialBridged", [str(status in {"answered", "completed"}).lower()])[0] == "true":
+        party, ledger = runtime.identities().party(_number(form, "From")), runtime.ledger()
+        line = ledger.line(party, single(form, "To"))
+        if line is not None and line.session == place.session:
+            ledger.touch_lines(line, runtime.clock().now())
         return twiml.hung_up()
     return twiml.spoken(given("not-available", "voice", language_for(_number(form, "From"))))
 

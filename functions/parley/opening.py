@@ -58,6 +58,8 @@ def open_session(wanted: SessionRequest, parties: tuple[str, ...], name: str | N
     """
     ledger, wish = runtime.ledger(), intent_id(secrets.token_hex(16) if name is None else name)
     asked = [parties, wanted.mode, wanted.ttl, wanted.scopes, wanted.unique_name]
+    if wanted.idle_ttl or wanted.reopens:
+        asked += [wanted.idle_ttl, wanted.reopens]
     digest = sha256_hex(canonical_json(asked))
     places = {party: place for party, place in zip(parties, wanted.locations, strict=True) if place is not None}
     for _ in range(ATTEMPTS):
@@ -113,6 +115,8 @@ def _open_at_twilio(
             ttl=int((intent.closes_at - intent.began_at).total_seconds()),
             closes_at=intent.closes_at,
             mode=wanted.mode,
+            idle=wanted.idle_ttl,
+            reopens=wanted.reopens,
         )
     except Exception:
         # Twilio may have opened it all the same; once given up, it is closed by the reconciler's next run.
@@ -133,6 +137,7 @@ def _open_at_twilio(
         intent=intent.id,
         name=wanted.unique_name,
         places=places,
+        idle=wanted.idle_ttl,
     )
     written = False
     try:

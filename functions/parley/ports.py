@@ -82,6 +82,14 @@ class OwnNumberError(CarrierError):
         super().__init__("assign-numbers")
 
 
+class ReopenError(CarrierError):
+    """A session cannot be opened again; `reason` is `session-unknown`, `other-people` or `number-in-use`."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__("assign-numbers")
+
+
 class ShortageError(CarrierError):
     """The pool lacks numbers; `lacking` says how many of which kind, and names nobody."""
 
@@ -381,7 +389,7 @@ class Ledger(Protocol):
         """Close the lines of a session, given as party and masked number; those that are another one's by now stay."""
         ...
 
-    def claim_message(self, party: str, masked_number: str, message: str, now: datetime) -> tuple[Line | None, bool]:
+    def claim_message(self, party: str, masked_number: str, message: str) -> tuple[Line | None, bool]:
         """Read a line and note that a message came by it, in one request; tell whether it had been noted before."""
         ...
 
@@ -390,7 +398,7 @@ class Ledger(Protocol):
         ...
 
     def touch_lines(self, line: Line, now: datetime, keep: str = "") -> None:
-        """Note on the other lines of a session that something passed, and forget old messages but for `keep`."""
+        """Note on all lines of a session that something passed, and forget old messages but for `keep`."""
         ...
 
     def tell_once(self, session_sid: str, party: str) -> bool:
@@ -665,10 +673,20 @@ class Carrier(Protocol):
     """Twilio. Every method raises CarrierError."""
 
     def open_session(
-        self, identifiers: Sequence[str], *, unique_name: str, ttl: int, closes_at: datetime, mode: str
+        self,
+        identifiers: Sequence[str],
+        *,
+        unique_name: str,
+        ttl: int,
+        closes_at: datetime,
+        mode: str,
+        idle: int = 0,
+        reopens: str = "",
     ) -> OpenedSession:
         """Open a masked session between the holders of plain numbers.
 
+        `idle` and `reopens` are for sessions of our own: after how many seconds without an interaction it ends (0:
+        never), and the earlier session whose masked numbers it gets.
         If it fails, a session whose SID is known is closed again. One whose SID never arrived may be open all the
         same: `open_sessions` finds it.
         """

@@ -50,7 +50,7 @@ def take_text(form: Form) -> Answer:
         return outside.answer_text(number, sid, body, name=NAME)
     now = runtime.clock().now()
     party = runtime.identities().party(number)
-    line, repeated = runtime.ledger().claim_message(party, masked, sid, now)
+    line, repeated = runtime.ledger().claim_message(party, masked, sid)
     refusal = "no-session" if line is None else line.refusal(now, Channel.MESSAGE)
     if line is None or refusal is not None:
         return outside.answer_text(number, sid, body, name=NAME, reason=refusal or "")

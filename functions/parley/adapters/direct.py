@@ -23,6 +23,7 @@ from parley.ports import (
     OpenedParticipant,
     OpenedSession,
     OwnNumberError,
+    ReopenError,
     Seat,
     ShortageError,
 )
@@ -68,23 +69,37 @@ class DirectCarrier(TwilioCarrier):
         ttl: int,  # noqa: ARG002 - a line has its end
         closes_at: datetime,
         mode: str,
+        idle: int = 0,
+        reopens: str = "",
     ) -> OpenedSession:
         """Reserve a line for the holder of each plain number.
 
-        Raises OwnNumberError, ShortageError, LedgerError, CarrierError.
+        Raises OwnNumberError, ReopenError, ShortageError, LedgerError, CarrierError.
         """
         if not self.pool().isdisjoint(identifiers):
             raise OwnNumberError
         sid, parties = session_sid(unique_name), [self._identities.party(one) for one in identifiers]
+        before = self._numbers_before(reopens, parties) if reopens else {}
         for _ in range(ATTEMPTS):
-            chosen = self._choose(identifiers, parties, mode)
-            lines = self._lines(sid, unique_name, identifiers, parties, chosen, mode, closes_at)
+            chosen = self._choose(identifiers, parties, mode, before)
+            lines = self._lines(sid, unique_name, identifiers, parties, chosen, mode, closes_at, idle)
             if self._ledger.reserve_lines(lines):
                 self._reserved[sid] = lines
                 return OpenedSession(sid, tuple(OpenedParticipant(one.participant, one.masked_number) for one in lines))
         raise CarrierError("assign-numbers", 503)
 
-    def _choose(self, identifiers: Sequence[str], parties: Sequence[str], mode: str) -> list[PoolNumber]:
+    def _numbers_before(self, sid: str, parties: Sequence[str]) -> dict[str, str]:
+        """Return the masked number that everybody had in an earlier session of the same people."""
+        session = self._ledger.session(sid)
+        if session is None:
+            raise ReopenError("session-unknown")
+        if set(session.parties) != set(parties):
+            raise ReopenError("other-people")
+        return {one.party: one.masked_number for one in session.participants}
+
+    def _choose(
+        self, identifiers: Sequence[str], parties: Sequence[str], mode: str, before: Mapping[str, str]
+    ) -> list[PoolNumber]:
         pool, now = self.numbers(), self._now()
         chosen: list[PoolNumber] = []
         lacking: list[Shortage] = []
@@ -97,7 +112,10 @@ class DirectCarrier(TwilioCarrier):
                 others=[other for other in parties if other != party],
                 now=now,
                 choice=self._choice,
+                wanted=before.get(party, ""),
             )
+            if isinstance(found, Shortage) and before:
+                raise ReopenError("number-in-use")
             if isinstance(found, Shortage):
                 lacking.append(found)
             else:
@@ -115,6 +133,7 @@ class DirectCarrier(TwilioCarrier):
         chosen: Sequence[PoolNumber],
         mode: str,
         closes_at: datetime,
+        idle: int,
     ) -> tuple[Line, ...]:
         everybody = [
             Peer(participant_sid(sid, party), party, number.number, self._sealer.seal(identifier, sid))
@@ -132,6 +151,7 @@ class DirectCarrier(TwilioCarrier):
                 status=LineStatus.RESERVED,
                 opened_at=self._now(),
                 closes_at=closes_at,
+                idle=idle,
             )
             for one in everybody
         )
@@ -148,18 +168,22 @@ class DirectCarrier(TwilioCarrier):
         return tuple(OpenedParticipant(one.sid, one.masked_number) for one in found)
 
     def renew_session(self, sid: str, *, ttl: int, closes_at: datetime) -> bool:  # noqa: ARG002 - the ledger has it
-        """Let the lines last as long as the session, which the ledger renewed before; return False if they are gone."""
+        """Let the lines last as long as the session, which the ledger renewed before; return False if they are over."""
         session = self._ledger.session(sid)
-        return session is not None and self._ledger.renew_lines(session)
+        return session is not None and self.is_open(sid) and self._ledger.renew_lines(session)
 
     def is_open(self, sid: str) -> bool:
-        """Tell whether a session connects everybody; one of which a line is closed was on its way to its end."""
+        """Tell whether a session connects everybody; one of which a line is closed was on its way to its end.
+
+        One in which a call goes on is not idle, however long ago it began.
+        """
         session, now = self._ledger.session(sid), self._now()
         if session is None or session.is_over(now):
             return False
         lines = self._ledger.lines_in(session)
-        working = [line for line in lines if line.status is LineStatus.OPEN and not line.is_idle(now)]
-        return len(working) == len(session.participants)
+        if sum(line.status is LineStatus.OPEN for line in lines) != len(session.participants):
+            return False
+        return not any(line.is_idle(now) for line in lines) or bool(self.live_calls(sid)[0])
 
     def close_session(self, sid: str, *, urgent: bool = False) -> None:  # noqa: ARG002 - nobody is asked
         """Close the lines of a session. One that is closed or gone is no error."""

@@ -137,19 +137,19 @@ class LineRows(Table):
             except ConditionFailedError:
                 continue
 
-    def claim_message(self, party: str, masked_number: str, message: str, now: datetime) -> tuple[Line | None, bool]:
+    def claim_message(self, party: str, masked_number: str, message: str) -> tuple[Line | None, bool]:
         """Read a line and note that a message came by it, in one request; tell whether it had been noted before.
 
-        Whoever is told that it was not is the only one who passes it on. None: there is no such line.
+        Whoever is told that it was not is the only one who passes it on. None: there is no such line. When something
+        passed last stays as it is: a text that is refused must not wake a session that ended because nothing passed.
         """
         try:
             answer = self._client.update_item(
                 TableName=self.name,
                 Key=line_key(party, masked_number),
-                UpdateExpression="SET last_at = :now ADD seen :seen",
+                UpdateExpression="ADD seen :seen",
                 ConditionExpression="attribute_exists(sid) AND NOT contains(seen, :message)",
                 ExpressionAttributeValues={
-                    ":now": {"S": moments.to_text(now)},
                     ":seen": {"SS": [message]},
                     ":message": {"S": message},
                 },
@@ -179,15 +179,16 @@ class LineRows(Table):
         )
 
     def touch_lines(self, line: Line, now: datetime, keep: str = "") -> None:
-        """Note on the other lines of a session that something passed, which puts off the end of an idle one.
+        """Note on all lines of a session that something passed, which puts off the end of an idle one.
 
         Of a line that remembers many messages only `keep` stays remembered.
         """
-        for peer in line.peers:
+        places = [(one.party, one.masked_number) for one in line.peers]
+        for party, masked_number in [(line.party, line.masked_number), *places]:
             try:
                 self.call(
                     "update_item",
-                    Key=line_key(peer.party, peer.masked_number),
+                    Key=line_key(party, masked_number),
                     UpdateExpression="SET last_at = :now",
                     ConditionExpression="sid = :sid",
                     ExpressionAttributeValues={":now": {"S": moments.to_text(now)}, ":sid": {"S": line.session}},

@@ -475,6 +475,7 @@ def _session_item(session: Session) -> Item:
         "places": {"S": places_to_json(session.places)},
         **({"asks": {"S": canonical_json(session.asks)}} if session.asks else {}),
         **({} if session.name is None else {"name": {"S": session.name}}),
+        **({"idle": number(session.idle)} if session.idle else {}),
     }
 
 
@@ -500,4 +501,5 @@ def _session(item: Item) -> Session:
         places=places_from_json(item["places"]["S"]) if "places" in item else {},
         revocation=revocation
         and Revocation(revocation["record_id"], moments.from_text(revocation["at"]), revocation["reason"]),
+        idle=int(item["idle"]["N"]) if "idle" in item else 0,
     )

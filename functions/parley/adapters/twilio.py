@@ -43,7 +43,15 @@ class TwilioCarrier(TwilioApi):
         self._service = f"/v1/Services/{service_sid}"
 
     def open_session(
-        self, identifiers: Sequence[str], *, unique_name: str, ttl: int, closes_at: datetime, mode: str
+        self,
+        identifiers: Sequence[str],
+        *,
+        unique_name: str,
+        ttl: int,
+        closes_at: datetime,
+        mode: str,
+        idle: int = 0,  # noqa: ARG002 - the API takes it for sessions of our own only, as `reopens`
+        reopens: str = "",  # noqa: ARG002
     ) -> OpenedSession:
         """Open a masked session between the holders of plain numbers.
 

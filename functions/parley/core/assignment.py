@@ -109,7 +109,8 @@ def assign(
     lines = list(lines)
     taken = {line.masked_number for line in lines if is_taken(line, now)}
     if wanted:
-        found = next((one for one in pool if one.number == wanted and wanted not in taken), None)
+        able = (one for one in pool if one.number == wanted and _NEEDS[mode] <= one.capabilities)
+        found = None if wanted in taken else next(able, None)
         return found or _shortage(identifier, mode, choice.geo_match)
     suited = candidates(pool, identifier, mode, choice.geo_match)
     free = [one for one in suited if one.number not in taken]

@@ -35,6 +35,8 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 EVERYTHING = "all"
 """The scope of a no to everything that the service does."""
 
+_SESSION_SID = re.compile(r"KC[0-9a-f]{32}")
+
 RECORDINGS: Mapping[str, Scope] = {"voice": Scope.RECORD_VOICE, "video": Scope.RECORD_VIDEO}
 """What may be asked to be recorded."""
 
@@ -133,6 +135,8 @@ class SessionRequest:
     """A session that a caller wants. `identifiers` are plain identifiers: never log or keep. `ttl` is in seconds.
 
     `locations` tell where each of them is said to be, in the same order. `scopes` are wanted besides being connected.
+    `idle_ttl` is after how many seconds without a text or a call it ends (0: never), `reopens` the SID of an earlier
+    session whose masked numbers it shall have again.
     """
 
     identifiers: tuple[str, ...]
@@ -141,6 +145,8 @@ class SessionRequest:
     ttl: int
     mode: Mode
     scopes: tuple[Scope, ...]
+    idle_ttl: int = 0
+    reopens: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,16 +294,23 @@ def erasure_request(raw: Mapping[str, Any], *, parse: Parse = parse_e164) -> Era
 
 
 def session_request(
-    raw: Mapping[str, Any], *, ttl_limit: int, mode: str, modes: Collection[Mode], parse: Parse = parse_e164
+    raw: Mapping[str, Any],
+    *,
+    ttl_limit: int,
+    mode: str,
+    modes: Collection[Mode],
+    parse: Parse = parse_e164,
+    direct: bool = False,
 ) -> SessionRequest:
     """Read the body of `POST /v1/sessions`.
 
     `ttl_limit` (seconds) is the stack's longest session, and the one that a body without `ttl` gets. `mode` is the
-    stack's default, `modes` are those that its channels allow. `parse` reads a phone number.
+    stack's default, `modes` are those that its channels allow. `parse` reads a phone number. `direct` tells whether
+    sessions are our own, which alone end when idle and can be opened again.
     Raises InvalidBodyError with every error found.
     """
     reader = _Reader(raw, parse)
-    reader.only("participants", "unique_name", "ttl", "mode", "record", "store", "transcribe")
+    reader.only("participants", "unique_name", "ttl", "mode", "record", "store", "transcribe", "idle_ttl", "reopens")
     identifiers, locations = reader.participants()
     request = SessionRequest(
         identifiers=identifiers,
@@ -310,7 +323,12 @@ def session_request(
             *((Scope.STORE_MESSAGES,) if reader.flag("store") else ()),
             *((Scope.TRANSCRIBE,) if reader.flag("transcribe") else ()),
         ),
+        idle_ttl=reader.idle_ttl(ttl_limit),
+        reopens=reader.reopens(),
     )
+    for path in ("idle_ttl", "reopens"):
+        if raw.get(path) is not None and not direct:
+            reader.error(path, "is only for stacks whose sessions are their own (parley:masking direct)")
     reader.finish()
     return request
 
@@ -663,6 +681,24 @@ class _Reader:
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limit:
             self.error("days", f"is not a whole number of days from 1 to {limit}")
             return limit
+        return value
+
+    def idle_ttl(self, limit: int) -> int:
+        value = self.raw.get("idle_ttl")
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int) or not MIN_TTL <= value <= limit:
+            self.error("idle_ttl", f"is not a whole number of seconds from {MIN_TTL} to {limit} (parley:session.ttl)")
+            return 0
+        return value
+
+    def reopens(self) -> str:
+        value = self.raw.get("reopens")
+        if value is None:
+            return ""
+        if not isinstance(value, str) or _SESSION_SID.fullmatch(value) is None:
+            self.error("reopens", "is not the SID of a session: KC and 32 digits from 0 to f")
+            return ""
         return value
 
     def ttl(self, limit: int) -> int:

@@ -117,7 +117,8 @@ class Session:
     The session itself says whether it may still connect: it never outlives a consent that it rests on, and a
     `revocation` is written together with the consent record that takes one back. `records` are the ids of those that
     it rests on, `scopes` what else was permitted when it was opened or renewed last, `asks` what everybody is asked for
-    at the beginning of each call; `name` is the caller's own.
+    at the beginning of each call; `name` is the caller's own. `idle` is after how many seconds without a text or a call
+    it ends as well (0: never), which its lines tell.
     `places` tell where each party was said to be then, by party key, so that a renewal goes by the same law.
     """
 
@@ -137,6 +138,7 @@ class Session:
     asks: tuple[Scope, ...] = ()
     revocation: Revocation | None = None
     places: Mapping[str, Location] = field(default_factory=dict)
+    idle: int = 0
 
     @property
     def parties(self) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ SWEEP = "open-sessions"
 ORPHANS = "sessions-at-twilio"
 GHOSTS = "sessions-gone"
 
-EXPIRED = "expired"
+EXPIRED, IDLE = "expired", "idle"
 
 FIRST_LOOK_BACK = timedelta(hours=24)
 OVERLAP = timedelta(minutes=10)
@@ -308,7 +308,7 @@ def _sweep_sessions(deadline: float, done: dict[str, int]) -> bool:
             if current is None or current.status is not Status.OPEN or reason is None:
                 continue
             # A call may go on past the end of its session, but not past the consent of the people in it.
-            lost = reason != EXPIRED or current.revocation is not None
+            lost = reason not in {EXPIRED, IDLE} or current.revocation is not None
             closed = close(ledger, runtime.carrier(), current, reason=reason, lost=lost)
             _count(done, "closed", int(closed))
             complete &= closed
@@ -345,7 +345,9 @@ def _why_closed(session: Session) -> str | None:
         return EXPIRED
     if session.revocation is not None:
         return session.revocation.reason
-    return None if judge(ledger, session, now).permit else "consent-lost"
+    if not judge(ledger, session, now).permit:
+        return "consent-lost"
+    return IDLE if session.idle and not runtime.carrier().is_open(session.sid) else None
 
 
 def _close_ghosts(deadline: float, done: dict[str, int]) -> bool:

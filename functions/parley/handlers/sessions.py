@@ -26,12 +26,22 @@ from parley.core.requests import (
 from parley.core.sessions import Session, Stage, Status, is_intent_id, modes_for
 from parley.core.verdict import DecisionRecord, missing, parse_decision_id, words
 from parley.opening import NameReusedError, Opened, UnderWayError, UnsettledError, open_session, renew_session
-from parley.ports import CarrierError, OwnNumberError, ShortageError
+from parley.ports import CarrierError, OwnNumberError, ReopenError, ShortageError
 from parley.web import Answer, Request, answer, failed_api, guarded, refuse, unavailable
 from parley.withdrawal import close, judge
 
 NO_NUMBER = frozenset({80201, 80202, 80203, 80205, 80206})
 """Twilio's codes for a pool that has no number for these people (twilio.com/docs/api/errors)."""
+
+NOT_REOPENED: Mapping[str, tuple[int, str]] = {
+    "session-unknown": (404, "There is no session as reopens names it, or its time has run out; leave reopens out."),
+    "other-people": (409, "The session that reopens names had other participants; name the same ones."),
+    "number-in-use": (
+        409,
+        "A masked number of that session is taken for the same person, or not in the pool; free it, or omit reopens.",
+    ),
+}
+"""Why a session is not opened again, by the name of the problem: the status, and the way out."""
 
 _SESSION_SID = re.compile(r"KC[0-9a-f]{32}")
 
@@ -82,6 +92,7 @@ def _open(request: Request) -> Answer:
         mode=env.session.mode,
         modes=modes_for(env.channels),
         parse=parse_number,
+        direct=env.is_direct,
     )
     if key is not None and wanted.unique_name is not None:
         reason = f"is there beside {IDEMPOTENCY_KEY}; either makes a repeat harmless, so send one of them"
@@ -159,6 +170,9 @@ def _carrier_refuses(error: CarrierError) -> Answer:
     if isinstance(error, OwnNumberError):
         detail = "A participant is named by a masked number of this stack; name them by their own."
         return refuse(problem("own-number", 409, detail))
+    if isinstance(error, ReopenError):
+        status, detail = NOT_REOPENED[error.reason]
+        return refuse(problem(error.reason, status, detail))
     if isinstance(error, ShortageError):
         log.emit("pool-exhausted", "ERROR", codes=sorted({one.calling_code for one in error.lacking}))
         detail = " ".join(one.words() for one in error.lacking) + " Add numbers, or close sessions of these people."
@@ -198,6 +212,7 @@ def _show(session: Session) -> Answer:
             "participants": [{"party": party} for party in session.parties],
             "opened_at": moments.to_text(session.opened_at),
             "closes_at": moments.to_text(session.closes_at),
+            **({"idle_ttl": session.idle} if session.idle else {}),
             "closed_at": None if session.closed_at is None else moments.to_text(session.closed_at),
             "closed_reason": session.closed_reason or ("expired" if session.is_over(now) else None),
             "revoked": revocation
