@@ -187,7 +187,8 @@ HANDLERS = (
         "parley.handlers.media.handle",
         14,
         (),
-        (Route("GET", "/twilio/media/{token}"),),
+        # It asks for the type of a file first.
+        (Route("GET", "/twilio/media/{token}"), Route("HEAD", "/twilio/media/{token}")),
         memory=512,
         masking=DIRECT,
     ),

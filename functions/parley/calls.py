@@ -13,8 +13,8 @@ Nobody is connected before `answer`, and nothing is recorded before. There the l
 back looks for the calls of a session in it, so that either they find this call and end it, or their no is read here.
 A step that fails answers no TwiML; Twilio then asks the fallback, which says that nobody is available and hangs up.
 
-A yes that a key gives to recording is for this call: its consent record ends when the longest call would, and is given
-to the people of this session only.
+A yes that a key gives to recording is for this call: the recorder counts it for no other one, and it permits nothing
+else. A yes that somebody gave before, for longer, stays as it is.
 """
 
 from __future__ import annotations
@@ -284,7 +284,13 @@ def _agree(line: Line, number: str, place: Place, notice_id: str, leg: str) -> N
                 state=State.GIVEN,
                 method=Method.IVR_KEYPRESS,
                 notice=with_policy(shown, env.controller),
-                evidence={"call_sid": place.call, "leg": leg, "digits": Key.AGREE, "prompt_sha256": told.sha256},
+                evidence={
+                    "call_sid": place.call,
+                    "leg": leg,
+                    "digits": Key.AGREE,
+                    "prompt_sha256": told.sha256,
+                    "valid_for": "call",
+                },
                 effective_at=now,
                 valid_until=now + LONGEST_CALL,
                 source_event_id=f"{place.call}:{leg}:record",

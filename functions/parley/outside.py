@@ -46,8 +46,11 @@ def answer_text(number: str | None, sid: str, body: str, *, name: str, reason: s
     return twiml.silence() if refused else _write("not-connected", language)
 
 
-def withdraw(number: str, sid: str, body: str, *, name: str) -> Answer:
-    """Take a request to stop: everything is withdrawn, every session closed; answer with the one confirmation."""
+def withdraw(number: str, sid: str, body: str, *, name: str, confirmed: bool = False) -> Answer:
+    """Take a request to stop: everything is withdrawn, every session closed; answer with the one confirmation.
+
+    `confirmed` says that Twilio has sent it already.
+    """
     env, ledger, clock = runtime.environment(), runtime.ledger(), runtime.clock()
     now = clock.now()
     party = runtime.identities().party(number)
@@ -63,8 +66,8 @@ def withdraw(number: str, sid: str, body: str, *, name: str) -> Answer:
     log.decision(name, permit=False, reasons=["opted-out"], parties=[party], resource=sid)
     close_denied(ledger, runtime.carrier(), clock, party, reason="opted-out", deadline=soon())
     # One confirmation, however often the webhook comes and however often they say it.
-    confirmed = confirmation(body, now, now) if done.first else None
-    return twiml.silence() if confirmed is None else _write(confirmed, language_for(number))
+    told = confirmation(body, now, now) if done.first and not confirmed else None
+    return twiml.silence() if told is None else _write(told, language_for(number))
 
 
 def _has_refused(number: str, name: str, *, certain: bool) -> bool:

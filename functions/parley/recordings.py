@@ -130,7 +130,7 @@ def _claim(before: Capture | None, step: Step, session: Session, call: str, atte
     first_at = now if before is None or fresh else before.first_at
     wanted = Capture(call, session.sid, session.parties, first_at, attempt=attempt)
     standings = _standings(session)
-    permitted = _permission(session, standings, now)
+    permitted = _permission(session, call, standings, now)
     why = recording.refusal(session, now)
     reasons = [*([why] if why else []), *permitted.reasons]
     _tell_decision(session, call, permitted, reasons)
@@ -222,7 +222,7 @@ def _accept(claimed: Capture, sid: str) -> None:
     for _ in range(ATTEMPTS):
         now = runtime.clock().now()
         record = recording.record_of(claimed, sid, now)
-        permitted, standings = _now(claimed.session, now)
+        permitted, standings = _now(claimed, now)
         begun = replace(claimed, recording=sid, started_at=now, leased_until=None)
         if not permitted.granted:
             why = recording.cause(permitted.reasons)
@@ -270,7 +270,7 @@ def check(message: Message) -> None:
     elif found.phase is Phase.STARTING:
         begin({"session": found.session, "call": found.call, "attempt": found.attempt})
     else:
-        permitted, _ = _now(found.session, now)
+        permitted, _ = _now(found, now)
         if not permitted.granted:
             stop(found, recording.cause(permitted.reasons))
 
@@ -319,7 +319,7 @@ def resume(found: Capture, by: str) -> Capture:
         return found
     if found.phase not in {Phase.WAITING, Phase.RECORDING, Phase.PAUSED}:
         raise OverError
-    permitted, standings = _now(found.session, now)
+    permitted, standings = _now(found, now)
     if not permitted.granted:
         stop(found, recording.cause(permitted.reasons))
         raise NotPermittedError(permitted)
@@ -336,7 +336,7 @@ def resume(found: Capture, by: str) -> Capture:
         raise BusyError
     if not runtime.twilio_records().set_recording(after.call, "in-progress", after.recording):
         return _written(after, ON, phase=Phase.ENDED)
-    permitted, _ = _now(after.session, runtime.clock().now())
+    permitted, _ = _now(after, runtime.clock().now())
     if not permitted.granted:
         stop(after, recording.cause(permitted.reasons))
         raise NotPermittedError(permitted)
@@ -380,7 +380,7 @@ def stop_without_consent(party: str, deadline: float | None = None) -> list[str]
     for found in runtime.ledger().captures_of(party):
         if found.phase not in ON:
             continue  # what waits is judged before it begins
-        permitted, _ = _now(found.session, runtime.clock().now())
+        permitted, _ = _now(found, runtime.clock().now())
         if permitted.granted:
             continue
         if is_late(deadline):
@@ -464,22 +464,22 @@ def _standings(session: Session) -> list[Standing]:
     return runtime.ledger().standings(session.parties, Scope.MANAGE, Scope.RECORD_VOICE)
 
 
-def _permission(session: Session, standings: Sequence[Standing], now: datetime) -> Permission:
+def _permission(session: Session, call: str, standings: Sequence[Standing], now: datetime) -> Permission:
     policy = runtime.environment().jurisdiction
     places = {party: (place,) for party, place in session.places.items()}
-    return recording.permission(session, standings, now, places=places, policy=policy, table=_table(policy))
+    return recording.permission(session, standings, now, call=call, places=places, policy=policy, table=_table(policy))
 
 
-def _now(sid: str, now: datetime) -> tuple[Permission, list[Standing]]:
+def _now(found: Capture, now: datetime) -> tuple[Permission, list[Standing]]:
     """Return whether a recording under way may go on, and what was read to say so.
 
     That the session is over is no reason: a call may go on after it, and its people still consent.
     """
-    session = runtime.ledger().session(sid)
+    session = runtime.ledger().session(found.session)
     if session is None:
         return Permission(("session-unknown",)), []
     standings = _standings(session)
-    return _permission(session, standings, now), standings
+    return _permission(session, found.call, standings, now), standings
 
 
 @cache

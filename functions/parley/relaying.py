@@ -46,6 +46,9 @@ def take_text(form: Form) -> Answer:
     """
     sid, number, masked = _message_sid(form), sender(form), single(form, "To")
     body = form.get("Body", [""])[0]
+    if number is not None and form.get("OptOutType", [""])[0] == "STOP":
+        # Advanced Opt-Out knows words of the account's own, and has answered them (docs/messaging/tutorials).
+        return outside.withdraw(number, sid, body, name=NAME, confirmed=True)
     if number is None or is_stop(body):
         return outside.answer_text(number, sid, body, name=NAME)
     now = runtime.clock().now()
@@ -105,7 +108,9 @@ def _pass_on(line: Line, sid: str, pieces: tuple[Part, ...]) -> list[tuple[Peer,
                 outbound = _send(line, peer, numbers[peer.participant], sid, part, links, first=not sent)
                 unknown = False
                 if outbound is None:
-                    break  # they get nothing of it
+                    # Whoever texted STOP to this number said no to everything, and gets nothing of it.
+                    take_refused(peer.party, sid, actor=f"fn:{NAME}")
+                    break
                 sent.append((peer, outbound))
     except Exception as error:
         unknown = unknown and not (isinstance(error, CarrierError) and error.status > 0)
@@ -134,8 +139,6 @@ def _send(
     except CarrierError as error:
         if error.code != BARRED:
             raise
-        # Whoever texted STOP to this number said no to everything.
-        take_refused(peer.party, sid, actor=f"fn:{NAME}")
         return None
 
 

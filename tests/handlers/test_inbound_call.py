@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from parley import bridge, runtime, twiml
+from parley.adapters.dynamodb import DynamoLedger
 from parley.core.consent import Method, Scope, State
 from parley.core.disclosure import Notice
 from parley.handlers import recorder
+from parley.ports import Interaction
 from twilio.twiml.voice_response import Dial, Gather, VoiceResponse  # type: ignore[import-untyped]
 
 from local.twilio.interpreter import HUNG_UP
@@ -209,6 +211,26 @@ class TestNobody:
         assert all(leg.status not in {"queued", "ringing", "in-progress"} for leg in calls.values())
         assert kind == "gather" or not outcome.connected
 
+    @pytest.mark.parametrize("person", [ANA, BEN])
+    def test_no_between_the_log_and_the_bridge(
+        self, world: World, person: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A no that comes after the call was logged, and before the two are connected, is read there."""
+        session, log_interaction = world.conversation(), DynamoLedger.log_interaction
+        said: list[str] = []
+
+        def logged(ledger: DynamoLedger, interaction: Interaction) -> Any:
+            done = log_interaction(ledger, interaction)
+            if interaction.outbound_status == "in-progress" and not said:
+                said.append(person)
+                world.consent(person, "withdrawn")
+            return done
+
+        monkeypatch.setattr(DynamoLedger, "log_interaction", logged)
+        outcome = world.call(ANA, masked(session), HELD)
+        assert said
+        assert not outcome.connected
+
     def test_consent_that_runs_out_while_it_rings(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """A session whose end comes while the phone rings connects nobody."""
         session = world.conversation()
@@ -313,6 +335,36 @@ class TestRecorded:
         assert "Press 1 to agree to recording" in outcome.heard[0]
         assert outcome.connected
         assert recordings(world) == 1
+
+    def test_yes_to_one_call_is_no_yes_in_another_session(self, world: World, archives: Archives) -> None:
+        """A session that is opened while a yes to an earlier call is valid asks again, and records nobody unasked."""
+        session = asking(world)
+        held_and_recorded(world, archives, ANA, masked(session), Ring(digits=("1",), callee_digits=("1",), hold=True))
+        assert recordings(world) == 1
+        world.clock.advance(60)
+        another = body(world.open(record=["voice"], key="another-key-1"))
+        assert world.session(another["session"]).scopes == ()
+        silent = Ring(callee_digits=("1",), hold=True)
+        outcome = held_and_recorded(world, archives, ANA, masked(another), silent)
+        assert "Press 1 to agree to recording" in outcome.heard[0]
+        assert recordings(world) == 1
+
+    def test_yes_to_one_call_takes_nothing_from_one_that_lasts(self, world: World, archives: Archives) -> None:
+        """Who agreed to recording for good, and presses 1 because the other one is asked, still agrees for good."""
+        world.declare_consent(methods={"default": ["in_app"], "record_voice": ["in_app", "ivr_keypress"]})
+        for party in (ANA, BEN):
+            world.consent(party)
+        assert world.consent(ANA, scope="record_voice")["statusCode"] == 201
+        session = body(world.open(record=["voice"]))
+        held_and_recorded(world, archives, ANA, masked(session), Ring(digits=("1",), callee_digits=("1",), hold=True))
+        assert recordings(world) == 1
+        world.clock.advance(5 * 3600)
+        standings = runtime.ledger().standings_of(runtime.identities().party(ANA))
+        (kept,) = [one for one in standings if one.scope is Scope.RECORD_VOICE and one.counterpart is None]
+        assert (kept.call, kept.state) == ("", State.GIVEN)
+        assert world.consent(BEN, scope="record_voice")["statusCode"] == 201
+        later = body(world.open(record=["voice"], key="another-key-2"))
+        assert world.session(later["session"]).scopes == (Scope.RECORD_VOICE,)
 
     def test_never_before_the_last_yes(self, world: World, archives: Archives) -> None:
         """Until the other person has taken the call nothing is put on the recorder's queue."""

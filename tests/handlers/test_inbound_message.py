@@ -195,6 +195,15 @@ class TestNotPassedOn:
         assert before[1] + 1 >= len(world.received(BEN))
         assert problem_of(world.open())[1] == "consent-missing"
 
+    def test_stop_word_of_the_account(self, world: World) -> None:
+        """A word that Twilio took for an opt-out is one, whatever it is, and is not answered a second time."""
+        session = world.conversation()
+        form = {"MessageSid": "SM" + "5" * 32, "From": ANA, "To": masked(session), "Body": "adios"}
+        answer = signed(world, {**form, "OptOutType": "STOP"})
+        assert (answer["statusCode"], "Message>" in answer["body"]) == (200, False)
+        assert "adios" not in world.received(BEN)
+        assert {one.state for one in world.ledger.standings_of(world.identities.party(ANA))} == {State.WITHDRAWN}
+
     @pytest.mark.parametrize("person", [ANA, BEN])
     def test_consent_taken_back(self, world: World, person: str) -> None:
         """A consent that is taken back by any way ends it for both, with the very next text."""
@@ -266,12 +275,14 @@ class TestOnce:
         assert world.received(BEN) == ["At the corner"]
 
     def test_many_texts(self, world: World) -> None:
-        """However many texts a line has seen, the last ones are still known."""
+        """However many texts a line has seen, the last 64 are still known, whenever it forgets the older ones."""
         session = world.conversation()
-        for place in range(70):
-            form = {"MessageSid": f"SM{place:032x}", "From": ANA, "To": masked(session), "Body": str(place)}
+        forms = [
+            {"MessageSid": f"SM{place:032x}", "From": ANA, "To": masked(session), "Body": str(place)}
+            for place in range(70)
+        ]
+        for form in [*forms, *forms[-64:]]:
             assert signed(world, form)["statusCode"] == 200
-        assert signed(world, form)["statusCode"] == 200
         world.emulator.webhooks.drain()
         assert world.received(BEN) == [str(place) for place in range(70)]
 
@@ -340,6 +351,21 @@ class TestStatuses:
         assert {one.state for one in world.ledger.standings_of(world.identities.party(BEN))} == {State.WITHDRAWN}
         assert world.received(BEN) == []
         assert world.ledger.open_sessions_of(world.identities.party(ANA)) == []
+
+    def test_barred_while_the_ledger_is_down(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A bar that the ledger could not take fails the webhook, and a repeat takes it."""
+        session = world.conversation()
+        world.emulator.carrier.state.opt_outs.add((masked(session, 1), BEN))
+        form = {"MessageSid": "SM" + "5" * 32, "From": ANA, "To": masked(session), "Body": "hello"}
+
+        def fail(*_: Any, **__: Any) -> Any:
+            raise LedgerError("append")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(relaying, "take_refused", fail)
+            assert signed(world, form)["statusCode"] == 503
+        assert signed(world, form)["statusCode"] == 200
+        assert {one.state for one in world.ledger.standings_of(world.identities.party(BEN))} == {State.WITHDRAWN}
 
     def test_order_and_repeats_change_nothing(self, world: World) -> None:
         """Callbacks in any order, and again, leave one row for each state."""

@@ -433,12 +433,19 @@ def deliver_webhook(
 
 
 def fetch_media(url: str, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
-    """Let the emulator read a file that the gate offers."""
+    """Let the emulator read a file that the gate offers, as Twilio does: its type first, by HEAD."""
     path = urlsplit(url).path
     event = load("intercept-message")["event"]
-    context = {**event["requestContext"], "http": {**event["requestContext"]["http"], "method": "GET"}}
     token = path.rpartition("/")[2]
-    answer = deliver({**event, "rawPath": path, "requestContext": context, "pathParameters": {"token": token}})
+
+    def asked(method: str) -> Answer:
+        context = {**event["requestContext"], "http": {**event["requestContext"]["http"], "method": method}}
+        return deliver({**event, "rawPath": path, "requestContext": context, "pathParameters": {"token": token}})
+
+    head, answer = asked("HEAD"), asked("GET")
+    if answer["statusCode"] == 200:
+        assert (head["statusCode"], "body" in head) == (200, False)
+        assert head["headers"]["content-type"] == answer["headers"]["content-type"]
     return answer["statusCode"], answer["headers"], base64.b64decode(answer.get("body", ""))
 
 

@@ -53,6 +53,7 @@ def test_functions(environment: str) -> None:
         "POST /twilio/message/{step}",
         "POST /twilio/fallback",
         "GET /twilio/media/{token}",
+        "HEAD /twilio/media/{token}",
     } <= (routes)
 
 

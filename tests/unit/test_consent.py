@@ -148,6 +148,17 @@ class TestState:
         standing = project(chain(yes))[Scope.MANAGE, None]
         assert (standing.state, standing.seq) == (yes[-1].state, len(yes))
 
+    @pytest.mark.parametrize("state", [None, State.REQUESTED, State.EXPIRED, State.GIVEN])
+    def test_yes_to_one_call_takes_nothing_from_one_that_lasts(self, state: State | None) -> None:
+        """A yes to one call is known by its call, and replaces everything but a yes that is in force for longer."""
+        of_a_call = event(evidence={"call_sid": "CA1", "valid_for": "call"}, source_event_id="CA1")
+        before = [] if state is None else [event(state=state, source_event_id="before")]
+        standing = project(chain([*before, of_a_call]))[of_a_call.scope, of_a_call.counterpart]
+        assert standing.call == ("" if state is State.GIVEN else "CA1")
+        again = event(evidence={"call_sid": "CA2", "valid_for": "call"}, source_event_id="CA2")
+        later = project(chain([*before, of_a_call, again]))[of_a_call.scope, of_a_call.counterpart]
+        assert later.call == ("" if state is State.GIVEN else "CA2")
+
     @given(
         st.lists(events(scope=Scope.MANAGE, counterpart=None), max_size=3),
         events(scope=Scope.MANAGE, counterpart=None, state=State.WITHDRAWN),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parley.core import recording
 from parley.core.consent import Kind, Scope, Standing, State
+from parley.core.decision import decide
 from parley.core.jurisdiction import (
     Announcement,
     JurisdictionPolicy,
@@ -94,10 +95,21 @@ def permitted(
         session,
         standings() if found is None else found,
         NOON,
+        call=CALL,
         places={} if at is None else {who: [Location(at, Source.DECLARED)] for who in (ANA, BEN)},
         policy=declared,
         table=overridden(reviewed_table(), declared.overrides),
     )
+
+
+def test_yes_to_a_call_permits_that_call_only() -> None:
+    """A yes to one call counts for that call and for no other one, and is no permission to open a session with."""
+    given = standings()
+    of_a_call = [replace(one, call=CALL) if one.scope is Scope.RECORD_VOICE else one for one in given]
+    of_another = [replace(one, call="CA" + "9" * 32) if one.scope is Scope.RECORD_VOICE else one for one in given]
+    assert permitted(of_a_call).granted
+    assert not permitted(of_another).granted
+    assert not decide((ANA, BEN), of_a_call, NOON, Scope.RECORD_VOICE).permit
 
 
 def counsel(code: str, announcement: Announcement | None) -> Override:

@@ -475,6 +475,8 @@ def _standing_item(standing: Standing) -> Item:
         item["valid_until"] = {"S": moments.to_text(standing.valid_until)}
     if standing.notice is not None:
         item["notice"] = {"S": canonical_json(standing.notice)}
+    if standing.call:
+        item["call"] = {"S": standing.call}
     return item
 
 
@@ -494,6 +496,7 @@ def _standing(item: Item) -> Standing:
         # Whatever is not said to be explicit is not.
         kind=Kind.EXPLICIT if item["kind"]["S"] == Kind.EXPLICIT else Kind.IMPLIED,
         notice=_notice(json.loads(item["notice"]["S"])) if "notice" in item else None,
+        call=item["call"]["S"] if "call" in item else "",
     )
 
 

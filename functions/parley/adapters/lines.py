@@ -33,7 +33,7 @@ from parley.core.sessions import Revocation, Session
 PREFIX = "LINE#"
 
 SEEN_LIMIT = 64
-"""How many message SIDs a line remembers before the older ones are forgotten."""
+"""How many message SIDs a line remembers at least: twice as many before the older half is forgotten."""
 
 
 class LineRows(Table):
@@ -148,7 +148,8 @@ class LineRows(Table):
                 TableName=self.name,
                 Key=line_key(party, masked_number),
                 UpdateExpression="ADD seen :seen",
-                ConditionExpression="attribute_exists(sid) AND NOT contains(seen, :message)",
+                ConditionExpression="attribute_exists(sid) AND NOT contains(seen, :message)"
+                " AND NOT contains(seen_before, :message)",
                 ExpressionAttributeValues={
                     ":seen": {"SS": [message]},
                     ":message": {"S": message},
@@ -181,7 +182,7 @@ class LineRows(Table):
     def touch_lines(self, line: Line, now: datetime, keep: str = "") -> None:
         """Note on all lines of a session that something passed, which puts off the end of an idle one.
 
-        Of a line that remembers many messages only `keep` stays remembered.
+        A line that remembers many messages begins anew with `keep`, and forgets those from before the last beginning.
         """
         places = [(one.party, one.masked_number) for one in line.peers]
         for party, masked_number in [(line.party, line.masked_number), *places]:
@@ -199,7 +200,7 @@ class LineRows(Table):
             self.call(
                 "update_item",
                 Key=line_key(line.party, line.masked_number),
-                UpdateExpression="SET seen = :seen",
+                UpdateExpression="SET seen_before = seen, seen = :seen",
                 ExpressionAttributeValues={":seen": {"SS": [keep]}},
             )
 

@@ -165,7 +165,8 @@ class Standing:
     """Where one person's consent for one scope stands: the projection that decisions read.
 
     A `state` of None is one that this version does not know; nothing is ever allowed on its ground. `notice` is the id
-    and the version of the text that was shown, None if they are not known.
+    and the version of the text that was shown, None if they are not known. `call` is the SID of the one call that a yes
+    is for, empty if it is for more: such a yes permits nothing but that call.
     """
 
     party: str
@@ -178,6 +179,7 @@ class Standing:
     valid_until: datetime | None = None
     kind: Kind = Kind.EXPLICIT
     notice: tuple[str, int | str] | None = None
+    call: str = ""
 
     def at(self, now: datetime) -> State | None:
         """Return the state at a moment: validity runs out by itself, nobody has to notice.
@@ -281,9 +283,13 @@ def follow(current: Standing | None, record: ConsentRecord) -> Standing:
         valid_until=event.valid_until,
         kind=event.kind,
         notice=_shown(event.notice),
+        call=_call(event),
     )
     if current is None:
         return following
+    if following.call and not current.call and current.at(event.effective_at) is State.GIVEN:
+        # A yes to one call takes nothing from a yes that lasts.
+        return current
     if event.state is State.REQUESTED and current.at(event.effective_at) is State.GIVEN:
         return current
     if current.state is not None and current.state not in NO:
@@ -293,6 +299,10 @@ def follow(current: Standing | None, record: ConsentRecord) -> Standing:
         return dataclasses.replace(following, effective_at=max(current.effective_at, event.effective_at))
     own_answer = event.state is State.GIVEN and event.method is not Method.ADMIN_IMPORT
     return following if own_answer and event.effective_at > current.effective_at else current
+
+
+def _call(event: ConsentEvent) -> str:
+    return str(event.evidence["call_sid"]) if event.evidence.get("valid_for") == "call" else ""
 
 
 def project(records: Iterable[ConsentRecord]) -> dict[tuple[Scope, str | None], Standing]:

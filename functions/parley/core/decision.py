@@ -56,13 +56,14 @@ def decide(
 ) -> Decision:
     """Decide whether `scope` may be done between `parties` (party keys) at `now`.
 
-    Standings of other people, counterparts and scopes are ignored. A consent that was concluded from what somebody did
+    Standings of other people, counterparts and scopes are ignored, and a yes to one call, which is for whoever decides
+    about that call to count (`core/recording.py`). A consent that was concluded from what somebody did
     counts only with `implied`, which is for the law of every party's place to allow.
     Raises ValueError for fewer than two different parties: such a session cannot exist.
     """
     if len(parties) < 2 or len(set(parties)) != len(parties):
         raise ValueError("a decision needs at least two different parties")
-    relevant = [standing for standing in standings if standing.scope is scope]
+    relevant = [standing for standing in standings if standing.scope is scope and not standing.call]
     reasons: list[Reason] = []
     record_ids: set[str] = set()
     ends: list[datetime] = []

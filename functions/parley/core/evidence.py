@@ -112,7 +112,7 @@ FORMS: Mapping[Method, Form] = {
     ),
     Method.IVR_KEYPRESS: Form(
         {"call_sid": _call, "leg": _leg, "digits": _digit, "prompt_sha256": _sha256},
-        {"prompt_played_at": _moment},
+        {"prompt_played_at": _moment, "valid_for": _one_of("call")},
     ),
     Method.VERBAL_RECORDED: Form(
         {"recording_sid": _recording, "script_sha256": _sha256},

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -221,20 +221,22 @@ def permission(
     standings: Iterable[Standing],
     now: datetime,
     *,
+    call: str,
     places: Mapping[str, Collection[Location]],
     policy: JurisdictionPolicy,
     table: Table,
 ) -> Permission:
-    """Decide whether the calls of a session may be recorded at this moment, as at its opening.
+    """Decide whether a call of a session may be recorded at this moment, as at its opening.
 
-    What was not permitted then, or lost when it was renewed, is not permitted now. `standings` are those of its parties
-    for being connected and for recording calls.
+    What was not permitted then, or lost when it was renewed, is not permitted now. A yes to this call counts as well.
+    `standings` are those of its parties for being connected and for recording calls.
     """
     before = [*([session.revocation.reason] if session.revocation is not None else [])]
     if Scope.RECORD_VOICE not in (*session.scopes, *session.asks):
         before.append(NOT_WANTED)
+    counted = [replace(one, call="") if one.call == call else one for one in standings]
     return allowed(
-        session.parties, standings, now, Scope.RECORD_VOICE, places=places, policy=policy, table=table, before=before
+        session.parties, counted, now, Scope.RECORD_VOICE, places=places, policy=policy, table=table, before=before
     )
 
 

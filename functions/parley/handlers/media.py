@@ -1,4 +1,4 @@
-"""`GET /twilio/media/{token}`: a file that is passed on, read from Twilio while Twilio sends it (`direct`).
+"""`GET` and `HEAD /twilio/media/{token}`: a file that is passed on, read from Twilio while Twilio sends it (`direct`).
 
 Nothing of it is kept here. The address is its own proof: it was made for one file of one message, a few minutes ago
 (`core/media_link.py`); Twilio does not sign what it fetches.
@@ -29,12 +29,14 @@ def _failed(error: Exception) -> Answer:
 
 @guarded("media", _failed)
 def handle(request: Request) -> Answer:
-    """Answer the file, 413 if it is too large to be passed on."""
+    """Answer the file, 413 if it is too large to be passed on; to HEAD only its type."""
     link = link_of(request.parameter("token"), runtime.identities().sign_link, runtime.clock().now())
     resource = Resource(ResourceKind.MEDIA, link.media, link.message)
     data = bytearray()
     with runtime.twilio_records().media(resource) as answer:
         media_type = answer.headers.get("Content-Type", "application/octet-stream")
+        if request.method == "HEAD":
+            return {"statusCode": 200, "headers": {"content-type": media_type, "cache-control": "no-store"}}
         for piece in media_pieces("fetch-media", answer, PIECE):
             data += piece
             if len(data) > LIMIT:
