@@ -43,9 +43,16 @@ Of video and conversations:
 - which answers of a pre-action webhook refuse a message: every 4xx and nothing else here; a timeout, a 5xx and a
   handler that is not reached let it pass; what a REST client is answered whose message was refused: 403 here.
 
+Of calls and texts without Proxy:
+
+- a whisper (`Number url`) whose document fails, or hangs up: nobody is connected here, and the caller's `Dial` goes on;
+- the leg of somebody who hangs up while they are whispered to: no `completed` is told here;
+- a held call that is ended: its `Dial` action is not asked here;
+- how the files of a message are fetched: by GET here, after the message was taken.
+
 Not carried out: API keys of less reach than the whole account, Messaging Services and Advanced Opt-Out, toll-free's
-network-level opt-out, SharedKey signatures, redirects, fallback URLs, GET webhooks, status callbacks of single messages
-and calls, creating calls, redirecting live ones, conferences, recording configurations, encryption and storage of
+network-level opt-out, SharedKey signatures, HTTP redirects, GET webhooks, `timeLimit`, the timeouts and finishing keys
+of `Gather` and `Dial`, `Record`, creating calls, redirecting live ones, conferences, recording configurations, encryption and storage of
 recordings elsewhere, add-ons, composition hooks, tracks' subscriptions, chat services of one's own, roles, timers and
 media of conversations, TwiML beyond `local.twilio.twiml`. Such paths answer 404 with code 20404.
 """
