@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-from tests.bench import archive, erase, imports, sweep
+from tests.bench import archive, erase, imports, sessions, sweep
 from tests.unit.chains import event
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,8 +189,9 @@ def main() -> None:
     ]
     memory = {f"{size / 1e6:.0f} MB": archive.peak_kilobytes(size) // 1024 for size in archive.SIZES}
     rates = imports.rates()
+    opened = [sessions.measure(stub) for stub in sessions.STUBS]
     if "--json" in sys.argv:
-        for measured in [*map(asdict, results), *map(asdict, rates)]:
+        for measured in [*map(asdict, results), *map(asdict, rates), *map(asdict, opened)]:
             print(json.dumps(measured))  # noqa: T201 - this is its output
         print(json.dumps({"what": "peak memory of archiving, in MiB", **memory}))  # noqa: T201 - as above
         return
@@ -211,6 +212,11 @@ def main() -> None:
     for each in rates:
         by_clock, by_processor = f"{each.rows_a_second:.0f}", f"{each.rows_a_processor_second:.0f}"
         table.add_row(each.what, each.stub, each.left_out, by_clock, by_processor, f"±{each.spread / 2:.0f}")
+    Console().print(table)
+    table = Table("what", "over a stub", "which leaves out", "sessions a second", "spread")
+    for found in opened:
+        a_second, spread = f"{found.sessions_a_second:.0f}", f"±{found.spread / 2:.0f}"
+        table.add_row(found.what, found.stub, found.left_out, a_second, spread)
     Console().print(table)
 
 

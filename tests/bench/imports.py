@@ -64,7 +64,7 @@ def in_memory() -> tuple[Any, Any]:
 
 def unsent() -> tuple[Any, Any]:
     """Return boto3's clients, whose requests the same table and KMS answer, serialised and signed but never sent."""
-    return _unsent("dynamodb", Forgetful()), _unsent("kms", MemoryKms())
+    return unsent_client("dynamodb", Forgetful()), unsent_client("kms", MemoryKms())
 
 
 class _Body(io.BytesIO):
@@ -73,7 +73,8 @@ class _Body(io.BytesIO):
         yield self.getvalue()
 
 
-def _unsent(service: str, memory: Any) -> Any:
+def unsent_client(service: str, memory: Any) -> Any:
+    """Return boto3's client of a service, whose requests `memory` answers by its methods, and which sends nothing."""
     session: Any = boto3.Session("bench", "bench")
     client = session.client(service, region_name="us-east-1", config=Config(max_pool_connections=LANES))
 
