@@ -2,7 +2,8 @@
 
 The stub answers that everybody consented and that every write was carried out. It stands at two depths, as that of
 the imports does: in boto3's place (`in memory`), or behind boto3's own clients (`unsent`). Measured is the function
-from the request's event to its answer, in one process, on one core. `python -m tests.bench.sessions` prints a line for each.
+from the request's event to its answer, in one process, on one core. `python -m tests.bench.sessions` prints a line
+for each.
 """
 
 from __future__ import annotations
