@@ -33,15 +33,20 @@ from parley.withdrawal import close, judge
 NO_NUMBER = frozenset({80201, 80202, 80203, 80205, 80206})
 """Twilio's codes for a pool that has no number for these people (twilio.com/docs/api/errors)."""
 
-NOT_REOPENED: Mapping[str, tuple[int, str]] = {
-    "session-unknown": (404, "There is no session as reopens names it, or its time has run out; leave reopens out."),
-    "other-people": (409, "The session that reopens names had other participants; name the same ones."),
-    "number-in-use": (
+NOT_REOPENED: Mapping[str, Mapping[str, Any]] = {
+    "session-unknown": problem(
+        "session-unknown", 404, "There is no session as reopens names it, or its time has run out; leave reopens out."
+    ),
+    "other-people": problem(
+        "other-people", 409, "The session that reopens names had other participants; name the same ones."
+    ),
+    "number-in-use": problem(
+        "number-in-use",
         409,
         "A masked number of that session is taken for the same person, or not in the pool; free it, or omit reopens.",
     ),
 }
-"""Why a session is not opened again, by the name of the problem: the status, and the way out."""
+"""The refusal of a session that is not opened again, by its reason."""
 
 _SESSION_SID = re.compile(r"KC[0-9a-f]{32}")
 
@@ -171,8 +176,7 @@ def _carrier_refuses(error: CarrierError) -> Answer:
         detail = "A participant is named by a masked number of this stack; name them by their own."
         return refuse(problem("own-number", 409, detail))
     if isinstance(error, ReopenError):
-        status, detail = NOT_REOPENED[error.reason]
-        return refuse(problem(error.reason, status, detail))
+        return refuse(NOT_REOPENED[error.reason])
     if isinstance(error, ShortageError):
         log.emit("pool-exhausted", "ERROR", codes=sorted({one.calling_code for one in error.lacking}))
         detail = " ".join(one.words() for one in error.lacking) + " Add numbers, or close sessions of these people."
