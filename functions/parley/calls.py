@@ -27,14 +27,14 @@ from parley import bridge, log, outside, recordings, runtime, twiml
 from parley.core import moments
 from parley.core.calls import CALLEE, CALLER, Key, Recording, is_recorded, key_of, recording_of, takes_call, time_limit
 from parley.core.consent import ConsentEvent, Method, Scope, State, purposes_of
-from parley.core.disclosure import Notice, language_for, render, values_for
+from parley.core.disclosure import Notice, language_for
 from parley.core.identity import IdentifierError, parse_e164
 from parley.core.lines import Channel, Line, interaction_sid
 from parley.core.records import SidError, check_sid
 from parley.core.sessions import LONGEST_CALL
 from parley.ports import Interaction
 from parley.reported import with_policy
-from parley.telling import given
+from parley.telling import asking, given
 from parley.web import Answer, Form, MalformedError, answer, sender, single
 from parley.withdrawal import close_denied, named, soon, withdraw
 
@@ -216,16 +216,7 @@ def _decide(line: Line, call: str) -> None:
 
 
 def _notice(notice_id: str, number: str) -> Notice:
-    env, language = runtime.environment(), language_for(number)
-    values = values_for(
-        language,
-        app=env.controller.name,
-        contact=env.controller.contact,
-        url=env.controller.privacy_policy_url,
-        keep_days=env.keep_days,
-        purposes=env.purposes,
-    )
-    return render(notice_id, "voice", language, values)
+    return asking(notice_id, language_for(number), "voice")
 
 
 def _url(step: str, line: Line, call: str, recording: Recording, caller: str = "", recorded: bool = False) -> str:

@@ -31,8 +31,8 @@ def given(notice_id: str, channel: str, language: str) -> Notice:
     )
 
 
-def asking(notice_id: str, language: str) -> Notice:
-    """Return a notice that asks for a consent by text, with what the stack keeps.
+def asking(notice_id: str, language: str, channel: str = "sms") -> Notice:
+    """Return a notice that asks for a consent, by text or on a call, with what the stack keeps.
 
     Raises KeyError where it names records that the stack does not declare.
     """
@@ -46,7 +46,7 @@ def asking(notice_id: str, language: str) -> Notice:
         keep_days=env.keep_days,
         purposes=env.purposes,
     )
-    return render(notice_id, "sms", language, values)
+    return render(notice_id, channel, language, values)
 
 
 def tell_others(ledger: Ledger, carrier: Carrier, session: Session, deadline: float | None = None) -> None:
