@@ -5,12 +5,13 @@
 | a call comes in | the caller's leg | one read of the line; a notice, and the other phone rings |
 | `consent` | the caller's leg, where a key was pressed | 9 withdraws; 2: unrecorded; 1 agrees where asked |
 | `whisper` | the callee's leg, once it is answered | the line is read anew; a notice that asks for a key |
-| `answer` | the callee's leg, where a key was pressed | it is logged, the line read once more, and they are connected |
+| `answer` | the callee's leg, where a key was pressed | unheard noes, the log, the line once more; they are connected |
 | `after` | the caller's leg, when the other one is over | who was not connected hears that nobody is available |
 | `status` | nobody | the log of the call; a call whose consent is gone is ended |
 
 Nobody is connected before `answer`, and nothing is recorded before. There the log comes first: whoever takes a consent
 back looks for the calls of a session in it, so that either they find this call and end it, or their no is read here.
+A no by text whose webhook was lost is read from Twilio itself, once, before that.
 A step that fails answers no TwiML; Twilio then asks the fallback, which says that nobody is available and hangs up.
 
 A yes that a key gives to recording is for this call: the recorder counts it for no other one, and it permits nothing
@@ -32,6 +33,7 @@ from parley.core.identity import IdentifierError, parse_e164
 from parley.core.lines import Channel, Line, interaction_sid
 from parley.core.records import SidError, check_sid
 from parley.core.sessions import LONGEST_CALL
+from parley.found import listen
 from parley.ports import Interaction
 from parley.reported import with_policy
 from parley.telling import asking, given
@@ -122,6 +124,10 @@ def take_answer(form: Form, place: Place) -> Answer:
         return _refuse(party, number, place, CALLEE[recording], "callee")
     if not takes_call(recording, key):
         return twiml.hung_up()
+    line, repeated = ledger.claim(party, masked, _call_sid(form))
+    if line is not None:
+        for each in (number, *(runtime.sealer().open(peer.sealed, line.session) for peer in line.peers)):
+            listen(each, actor=ACTOR)
     interaction = _interaction(place, "in-progress", "in-progress", _call_sid(form))
     ledger.log_interaction(interaction)
     line = ledger.line(party, masked)
@@ -136,20 +142,22 @@ def take_answer(form: Form, place: Place) -> Answer:
         session = ledger.session(place.session)
         if session is not None:
             recordings.have_recorded(session, interaction, line.participant)
-    ledger.touch_lines(line, runtime.clock().now())
+    if not repeated:
+        # What is told again must not put off the end of a session in which nothing passes.
+        ledger.touch_lines(line, runtime.clock().now(), _call_sid(form))
     return bridge.connected()
 
 
 def end(form: Form, place: Place) -> Answer:
     """Go on with the caller's leg when the other one is over: who was not connected is told."""
     status = single(form, "DialCallStatus")
-    runtime.ledger().log_interaction(_interaction(place, "completed", status, form.get("DialCallSid", [""])[0]))
+    new = runtime.ledger().log_interaction(_interaction(place, "completed", status, form.get("DialCallSid", [""])[0]))
     log.emit("call-over", session=place.session, resource=place.call, status=status)
     # Whoever refused the call on their own leg had answered it all the same.
     if form.get("DialBridged", [str(status in {"answered", "completed"}).lower()])[0] == "true":
         party, ledger = runtime.identities().party(_number(form, "From")), runtime.ledger()
         line = ledger.line(party, single(form, "To"))
-        if line is not None and line.session == place.session:
+        if new and line is not None and line.session == place.session:
             ledger.touch_lines(line, runtime.clock().now())
         return twiml.hung_up()
     return twiml.spoken(given("not-available", "voice", language_for(_number(form, "From"))))
@@ -169,11 +177,16 @@ def take_status(form: Form, place: Place) -> Answer:
 
 
 def take_end(form: Form) -> Answer:
-    """Log the end of a caller's leg, as the number's own status callback tells it."""
+    """Log the end of a caller's leg, as the number's own status callback tells it, if its session knows of the call.
+
+    By then the line may be another session's, whose log it is no part of.
+    """
     call, number, status = _call_sid(form), sender(form), single(form, "CallStatus")
     party = None if number is None else runtime.identities().party(number)
     line = None if party is None else runtime.ledger().line(party, single(form, "To"))
-    if line is not None and status in OVER:
+    if line is None or status not in OVER:
+        return answer(204)
+    if runtime.ledger().interactions(line.session, interaction_sid(call)):
         place = Place({"session": line.session, "call": call, "from": line.participant, "recording": Recording.NONE})
         runtime.ledger().log_interaction(_interaction(place, status, "", ""))
     return answer(204)

@@ -8,8 +8,9 @@ of the withdrawal, so what is found in several ways, or was heard before, counts
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from parley import log, runtime
@@ -28,6 +29,12 @@ UNHEARD = 80908
 
 BARRED = 21610
 """A text to somebody who texted STOP to this number or service."""
+
+LISTEN_BACK: Final = timedelta(hours=24)
+"""How far back somebody's own texts are read before anything reaches them: the reconciler has what is older."""
+
+LISTEN_LIMIT: Final = 1000
+"""How many of them, the newest first."""
 
 OPT_INS = frozenset({Word.START, Word.YES})
 MESSAGES = ("SM", "MM")
@@ -48,6 +55,14 @@ class Taken:
 
 
 NOTHING = Taken()
+
+
+@dataclass(frozen=True, slots=True)
+class Listened:
+    """What somebody texted us lately: whether a no was among it, and when each text was sent, by its SID."""
+
+    noes: bool
+    sent: Mapping[str, datetime]
 
 
 def take_alert(alert: Alert, *, actor: str, deadline: float | None = None) -> Taken:
@@ -75,6 +90,20 @@ def take_alert(alert: Alert, *, actor: str, deadline: float | None = None) -> Ta
     if not message.inbound or word in OPT_INS or (alert.code == UNHEARD and word is not Word.STOP):
         return NOTHING
     return _withdraw(alert.resource_sid, message, at, actor, deadline)
+
+
+def listen(number: str, *, actor: str) -> Listened:
+    """Take each no that somebody texted us lately, whether a webhook brought it or not; return what they texted.
+
+    `number` is plain: never log or keep. Whoever finds a no here reads anew whether anything may pass: it may be an old
+    one, or be taken by somebody else just now. Raises CarrierError, LedgerError.
+    """
+    texts, _ = runtime.carrier().messages(runtime.clock().now() - LISTEN_BACK, None, LISTEN_LIMIT, sender=number)
+    sent = {each.sid: each.sent_at for each in texts if each.inbound and each.sent_at is not None}
+    noes = [each for each in texts if each.sid in sent and is_stop(each.body)]
+    for each in noes:
+        take_message(each, sent[each.sid], actor=actor)
+    return Listened(bool(noes), sent)
 
 
 def take_message(message: Message, at: datetime, *, actor: str) -> Taken:

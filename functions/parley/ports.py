@@ -389,12 +389,12 @@ class Ledger(Protocol):
         """Close the lines of a session, given as party and masked number; those that are another one's by now stay."""
         ...
 
-    def claim_message(self, party: str, masked_number: str, message: str) -> tuple[Line | None, bool]:
-        """Read a line and note that a message came by it, in one request; tell whether it had been noted before."""
+    def claim(self, party: str, masked_number: str, resource: str) -> tuple[Line | None, bool]:
+        """Read a line and note the SID of what came by it, in one request; tell if it was noted before."""
         ...
 
-    def unclaim_message(self, line: Line, message: str) -> None:
-        """Forget that a message came by a line: nothing was passed on, and it may be tried again."""
+    def unclaim(self, line: Line, resource: str) -> None:
+        """Forget that a text came by a line: nothing was passed on, and it may be tried again."""
         ...
 
     def touch_lines(self, line: Line, now: datetime, keep: str = "") -> None:
@@ -632,8 +632,8 @@ class Ledger(Protocol):
         """Return the sessions and intents of a person, with the parties of each, as far as anything of them is kept."""
         ...
 
-    def interactions(self, session: str) -> list[Mapping[str, str]]:
-        """Return the rows of the interaction log of a session, as texts."""
+    def interactions(self, session: str, sid: str = "") -> list[Mapping[str, str]]:
+        """Return the rows of the interaction log of a session, or of one interaction in it, as texts."""
         ...
 
     def rows_under(self, partition: str) -> list[tuple[str, bool]]:
@@ -749,8 +749,10 @@ class Carrier(Protocol):
         """Return the masked numbers, in E.164 form."""
         ...
 
-    def messages(self, since: datetime, until: datetime | None, limit: int) -> tuple[list[Message], bool]:
-        """Read at most `limit` messages of the account, oldest first; tell whether that was all."""
+    def messages(
+        self, since: datetime, until: datetime | None, limit: int, *, sender: str = ""
+    ) -> tuple[list[Message], bool]:
+        """Read at most `limit` messages of the account, or of one sender, oldest first; tell whether that was all."""
         ...
 
     def alerts(self, code: int, since: datetime, until: datetime | None, limit: int) -> tuple[list[Alert], bool]:

@@ -9,6 +9,9 @@ whoever finds it noted passes nothing on. A text is therefore passed on at most 
 | send | a text that was passed on, and of which the log learns by its status |
 | log | nothing to be done |
 
+Between the two Twilio is asked what everybody in the session texted us lately: a no whose webhook was lost is taken
+before anything reaches anybody, so that an outage leaves nobody exposed once it is over.
+
 What certainly sent nothing (a key that cannot be used, a refusal of Twilio's) gives the claim back, so that a repeat
 may pass it on. Whether Twilio sent what it never answered about nobody knows: that is not tried again.
 """
@@ -22,12 +25,12 @@ from parley import log, outside, runtime, twiml
 from parley.core import moments
 from parley.core.disclosure import language_for
 from parley.core.identity import label
-from parley.core.lines import Channel, Line, Peer, interaction_sid
+from parley.core.lines import GRACE, Channel, Line, Peer, interaction_sid
 from parley.core.media_link import VALID_FOR, MediaLink, token_of
 from parley.core.optout import is_stop
 from parley.core.records import SidError, check_sid
 from parley.core.relay import MediaRefusedError, Part, attachments, parts
-from parley.found import BARRED, take_refused
+from parley.found import BARRED, listen, take_refused
 from parley.messages import archive_in_time, archive_later
 from parley.ports import CarrierError, Interaction
 from parley.telling import given
@@ -51,25 +54,32 @@ def take_text(form: Form) -> Answer:
         return outside.withdraw(number, sid, body, name=NAME, confirmed=True)
     if number is None or is_stop(body):
         return outside.answer_text(number, sid, body, name=NAME)
-    now = runtime.clock().now()
     party = runtime.identities().party(number)
-    line, repeated = runtime.ledger().claim_message(party, masked, sid)
-    refusal = "no-session" if line is None else line.refusal(now, Channel.MESSAGE)
+    line, repeated = runtime.ledger().claim(party, masked, sid)
+    refusal = "no-session" if line is None else line.refusal(runtime.clock().now(), Channel.MESSAGE)
     if line is None or refusal is not None:
         return outside.answer_text(number, sid, body, name=NAME, reason=refusal or "")
     if repeated:
         log.emit("message-repeated", session=line.session, resource=sid)
         return twiml.silence()
+    return _relay(form, line, sid, number, body)
+
+
+def _relay(form: Form, line: Line, sid: str, number: str, body: str) -> Answer:
+    """Pass on a text that came by an open line, unless its files or an unheard no forbid it."""
     try:
         pieces = parts(body, attachments(form, sid))
     except MediaRefusedError:
         _decide(line, sid, permit=False, reason="media-refused")
         return twiml.written(given("media-refused", "sms", language_for(number)))
+    numbers = _reached(line, sid, number)
+    if numbers is None:
+        return outside.answer_text(number, sid, body, name=NAME, reason="consent-lost")
     _decide(line, sid, permit=True)
-    sent = _pass_on(line, sid, pieces)
+    sent = _pass_on(line, sid, pieces, numbers)
     for place, (peer, outbound) in enumerate(sent):
         _log(line, peer, sid if place == 0 else "", outbound)
-    runtime.ledger().touch_lines(line, now, sid)
+    runtime.ledger().touch_lines(line, runtime.clock().now(), sid)
     return twiml.silence()
 
 
@@ -92,15 +102,35 @@ def _decide(line: Line, sid: str, *, permit: bool, reason: str = "") -> None:
     )
 
 
-def _pass_on(line: Line, sid: str, pieces: tuple[Part, ...]) -> list[tuple[Peer, str]]:
+def _reached(line: Line, sid: str, number: str) -> dict[str, str] | None:
+    """Return the number of everybody else in the session, by participant; None if nobody may be reached after all.
+
+    That is so if somebody said no unheard, or if the text is from before the session: told again, it would reach
+    other people than it was written to. Raises LedgerError or CarrierError, and gives the claim back then.
+    """
+    try:
+        numbers = {peer.participant: runtime.sealer().open(peer.sealed, line.session) for peer in line.peers}
+        told = [listen(each, actor=f"fn:{NAME}") for each in (number, *numbers.values())]
+        noes = any(each.noes for each in told)
+        current = runtime.ledger().line(line.party, line.masked_number) if noes else line
+    except Exception:
+        runtime.ledger().unclaim(line, sid)
+        raise
+    sent_at = told[0].sent.get(sid, line.opened_at)
+    if current is None or current.session != line.session or sent_at < line.opened_at - GRACE:
+        return None
+    return numbers if current.refusal(runtime.clock().now(), Channel.MESSAGE) is None else None
+
+
+def _pass_on(line: Line, sid: str, pieces: tuple[Part, ...], numbers: Mapping[str, str]) -> list[tuple[Peer, str]]:
     """Send a text to everybody else in the session; return to whom, by which message.
 
-    Raises LedgerError or CarrierError if nothing was sent at all, and gives the claim back then.
+    `numbers` are plain, by participant. Raises LedgerError or CarrierError if nothing was sent at all, and gives the
+    claim back then.
     """
     sent: list[tuple[Peer, str]] = []
     unknown = False
     try:
-        numbers = {peer.participant: runtime.sealer().open(peer.sealed, line.session) for peer in line.peers}
         links = _links(pieces)
         for peer in line.peers:
             for part in pieces:
@@ -115,7 +145,7 @@ def _pass_on(line: Line, sid: str, pieces: tuple[Part, ...]) -> list[tuple[Peer,
     except Exception as error:
         unknown = unknown and not (isinstance(error, CarrierError) and error.status > 0)
         if not sent and not unknown:
-            runtime.ledger().unclaim_message(line, sid)
+            runtime.ledger().unclaim(line, sid)
             raise
         # A part of it is on its way, or may be: nothing is tried again, and what is known is logged.
         log.failure("relay-incomplete", error, session=line.session, resource=sid)

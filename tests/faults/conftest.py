@@ -11,8 +11,8 @@ from tests.faults.measure import Measured
 from tests.faults.page import row
 from tests.faults.stage import Served, served_twilio
 
-MEASURED: dict[str, Measured] = {}
-"""What was measured in this run, by the fault's name."""
+MEASURED: dict[tuple[str, str], Measured] = {}
+"""What was measured in this run, by way of masking and fault."""
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def served() -> Iterator[Served]:
 
 
 @pytest.fixture
-def measured() -> dict[str, Measured]:
+def measured() -> dict[tuple[str, str], Measured]:
     """Give the table that is printed at the end."""
     return MEASURED
 
@@ -32,5 +32,5 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Print the longest exposures, each with its bound."""
     if MEASURED:
         terminalreporter.section("longest exposure without consent, in seconds (allowed)")
-        for name, found in MEASURED.items():
-            terminalreporter.write_line(row(name, found))
+        for (masking, name), found in MEASURED.items():
+            terminalreporter.write_line(f"{masking} {row(name, found, masking)}")

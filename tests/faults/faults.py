@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,7 +16,14 @@ from tests.faults.stage import Line, Stage
 from tests.handlers.boundaries import at, kill
 from tests.handlers.world import ACCOUNT
 
-WEBHOOKS = frozenset({"intercept", "interaction", "out_of_session", "voice", "sms", "events"})
+WEBHOOKS = frozenset(
+    {
+        *("intercept", "interaction", "out_of_session"),
+        *("inbound_call", "inbound_message", "media"),
+        *("voice", "sms", "events"),
+    }
+)
+"""What Twilio asks, whoever masks. What answers when these fail (`fallback`) has nothing that could break with them."""
 API = frozenset({"consents", "sessions", "questions"})
 RECONCILER = frozenset({"reconcile"})
 
@@ -34,24 +41,17 @@ class Fault:
     inject: Inject
     breaks: frozenset[Line] = frozenset()
 
-    @property
-    def heard(self) -> str:
-        """How long somebody may be exposed whose no was said to the gate."""
-        return self._allowed(Line.GATE, Line.HEARING)
+    def allowed(self, masking: str) -> tuple[str, str, str]:
+        """Return how long somebody may be exposed, for each of the columns of `tests.faults.measure.Measured`."""
+        found = LATE if Line.RECONCILER in self.breaks else RUN
+        heard = found if self.breaks & {Line.GATE, Line.HEARING} else NOTHING
+        call = found if self.breaks & {Line.CARRIER, Line.HEARING} else NOTHING
+        # Where sessions are our own nothing passes that the gate did not let pass, and it asks Twilio what it missed.
+        return (NOTHING, call, NOTHING) if masking == "direct" else (heard, call, found)
 
-    @property
-    def on_the_phone(self) -> str:
-        """How long a call may go on that was under way when somebody said no to the gate."""
-        return self._allowed(Line.CARRIER, Line.HEARING)
 
-    @property
-    def swallowed(self) -> str:
-        """How long somebody may be exposed whose STOP Proxy kept to itself."""
-        return LATE if Line.RECONCILER in self.breaks else RUN
-
-    def _allowed(self, *lines: Line) -> str:
-        return self.swallowed if self.breaks & set(lines) else NOTHING
-
+CALM = Fault("nothing is broken", lambda _: nullcontext())
+"""What is allowed, and measured, while nothing is broken."""
 
 NOTHING = "0"
 RUN = "the bound"

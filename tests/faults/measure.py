@@ -24,6 +24,10 @@ NEW = ("+12125550170", "+12125550171")
 """Two people who are to be connected while the fault is in force: what comes of that must be known to both sides."""
 
 
+TAKEN = Ring(callee_digits=("1",))
+"""A call that whoever is called takes, by a key where one is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """The longest exposures under one fault, in seconds.
@@ -50,16 +54,15 @@ def seconds(allowed: str) -> int:
     return {NOTHING: 0, LATE: FAULT_SECONDS + BOUND}.get(allowed, BOUND)
 
 
-def measure(served: Served, fault: Fault | None) -> Measured:
-    """Measure under one fault, or under none; every invariant is checked on the way and at the end."""
-    with one_stage(served) as stage:
+def measure(served: Served, fault: Fault, masking: str = "proxy") -> Measured:
+    """Measure under one fault; every invariant is checked on the way and at the end."""
+    with one_stage(served, masking) as stage:
         reported, refused, revoked, pressed, asked, talking, stopped = (_pair(stage, index) for index in range(7))
-        stage.call(talking.leaver, talking.leavers_number, Ring(hold=True))
+        stage.call(talking.leaver, talking.leavers_number, Ring(callee_digits=("1",), hold=True))
         for phone in NEW:
             stage.agree(phone)
         stage.advance_to_run()
-        if fault is not None:
-            stage.break_down(fault)
+        stage.break_down(fault)
         began = stage.clock.now()
         stage.refuse(reported.leaver, everything=True)
         stage.refuse(refused.leaver, "refused")
@@ -76,7 +79,7 @@ def measure(served: Served, fault: Fault | None) -> Measured:
                 stage.mend()
             for pair in (reported, refused, revoked, pressed, asked, stopped):
                 stage.text(pair.other, pair.others_number, TALK)
-                stage.call(pair.leaver, pair.leavers_number, Ring())
+                stage.call(pair.leaver, pair.leavers_number, TAKEN)
         stage.check_chains()
         stage.check_rest()
         stage.check_silence()
@@ -93,4 +96,10 @@ def _pair(stage: Stage, index: int) -> _Pair:
     stage.agree(leaver)
     stage.agree(other)
     seats = body(stage.open(leaver, other))["participants"]
-    return _Pair(leaver, other, seats[0]["masked_number"], seats[1]["masked_number"])
+    pair = _Pair(leaver, other, seats[0]["masked_number"], seats[1]["masked_number"])
+    # What stays at 0 later must not do so because nobody is ever connected here.
+    before = stage.world.received(leaver)
+    stage.text(other, pair.others_number, TALK)
+    assert stage.world.received(leaver) == [*before, TALK]
+    assert stage.call(pair.leaver, pair.leavers_number, TAKEN).connected
+    return pair

@@ -32,7 +32,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": lambda left, right: bool(left > right),
     ">=": lambda left, right: bool(left >= right),
 }
-_CLAUSE = re.compile(r"\b(SET|REMOVE|ADD)\b")
+_CLAUSE = re.compile(r"\b(SET|REMOVE|ADD|DELETE)\b")
 _SET = re.compile(r"\s*([#\w]+)\s*=\s*(?:if_not_exists\(([#\w]+),\s*(:\w+)\)(?:\s*\+\s*(:\w+))?|(:?\w+))\s*")
 
 
@@ -71,6 +71,9 @@ class _Reader:
 
     def _one(self) -> Test:
         first = self._take()
+        if first == "NOT":
+            inside = self._one()
+            return lambda *given: not inside(*given)
         if first == "(":
             inside = self._any()
             self._take(")")
@@ -99,6 +102,11 @@ class _Reader:
             prefix = self._take()
             self._take(")")
             return lambda item, values, names: item[names.get(path, path)]["S"].startswith(values[prefix]["S"])
+        if name == "contains":
+            self._take(",")
+            value = self._take()
+            self._take(")")
+            return lambda item, values, names: values[value]["S"] in item.get(names.get(path, path), {"SS": []})["SS"]
         self._take(")")
         there = {"attribute_exists": True, "attribute_not_exists": False}[name]
         return lambda item, _values, names: (names.get(path, path) in item) is there
@@ -174,8 +182,18 @@ class MemoryTable:
         return self._write_one({"Put": arguments})
 
     def update_item(self, **arguments: Any) -> Item:
-        """Change one item on a condition."""
-        return self._write_one({"Update": arguments})
+        """Change one item on a condition; return it, as it is then or was before, if that is asked for."""
+        with self._lock:
+            try:
+                self._write_one({"Update": arguments})
+            except ClientError as error:
+                if arguments.get("ReturnValuesOnConditionCheckFailure") != "ALL_OLD":
+                    raise
+                old = self._get(arguments["Key"])
+                raise _refused(error.response["Error"]["Code"], **({"Item": _copy(old)} if old else {})) from None
+            if arguments.get("ReturnValues") != "ALL_NEW":
+                return {}
+            return {"Attributes": _copy(self._get(arguments["Key"]) or {})}
 
     def delete_item(self, **arguments: Any) -> Item:
         """Remove one item on a condition, and return it if that is asked for."""
@@ -264,6 +282,10 @@ class MemoryTable:
                 name = names.get(path, path)
                 if verb == "REMOVE":
                     item.pop(name, None)
+                elif verb in {"ADD", "DELETE"} and "SS" in values[value]:
+                    there, some = set(item.pop(name, {"SS": []})["SS"]), set(values[value]["SS"])
+                    if left := there | some if verb == "ADD" else there - some:
+                        item[name] = {"SS": sorted(left)}
                 elif verb == "ADD":
                     item[name] = {"N": str(_plain(item.get(name, {"N": "0"})) + _plain(values[value]))}
                 else:
@@ -300,10 +322,11 @@ def _refused(code: str, **more: Any) -> ClientError:
 
 
 class MemoryKms:
-    """A client of KMS: MACs, and seals that nothing opens."""
+    """A client of KMS: MACs, and seals that open for whom they were made."""
 
     def __init__(self) -> None:
         self._names = itertools.count()
+        self._sealed: dict[bytes, tuple[bytes, bytes]] = {}
 
     def create_key(self, **_arguments: Any) -> Item:
         """Name a key."""
@@ -315,8 +338,20 @@ class MemoryKms:
 
     def encrypt(self, **arguments: Any) -> Item:
         """Return a seal."""
-        text = json.dumps(arguments["EncryptionContext"]).encode() + arguments["Plaintext"]
-        return {"CiphertextBlob": hashlib.sha256(text).digest()}
+        sealed = hashlib.sha256(_context(arguments) + arguments["Plaintext"]).digest()
+        self._sealed[sealed] = (_context(arguments), arguments["Plaintext"])
+        return {"CiphertextBlob": sealed}
+
+    def decrypt(self, **arguments: Any) -> Item:
+        """Open a seal."""
+        context, plain = self._sealed[arguments["CiphertextBlob"]]
+        if context != _context(arguments):
+            raise _refused("InvalidCiphertextException")
+        return {"Plaintext": plain}
+
+
+def _context(arguments: Mapping[str, Any]) -> bytes:
+    return json.dumps([arguments["KeyId"], arguments["EncryptionContext"]]).encode()
 
 
 class MemorySecrets:

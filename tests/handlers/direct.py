@@ -10,7 +10,7 @@ from parley.handlers import fallback, inbound_call, inbound_message, media
 from local.twilio.numbers import number_sid
 from tests.handlers import world as worlds
 from tests.handlers.archives import Archives
-from tests.handlers.world import GATE, POOL, World, aws
+from tests.handlers.world import GATE, POOL, World
 
 WEBHOOKS = {
     "VoiceUrl": f"{GATE}/twilio/call",
@@ -29,23 +29,25 @@ ROUTES = {
 
 def make_direct(world: World, *, numbers: tuple[str, ...] = POOL, **changes: str) -> Archives:
     """Deploy the gate anew with sessions of its own over `numbers`; return the stores beside the ledger."""
+    return Archives(world, **deploy_direct(world, numbers), **changes)
+
+
+def deploy_direct(world: World, numbers: tuple[str, ...] = POOL) -> dict[str, str]:
+    """Point numbers at the gate, and let it mask by sessions of its own; return what its functions are told of that."""
     for number in POOL:
         world.twilio.proxy.v1.services(world.service_sid).phone_numbers(number_sid(number)).delete()
-    key = aws("kms").create_key()["KeyMetadata"]["Arn"]
-    archives = Archives(
-        world,
-        **{
-            "PARLEY_MASKING": "direct",
-            "PARLEY_LINE_KEY": key,
-            "PARLEY_NUMBER_CHOICE": json.dumps({"geoMatch": "country", "selection": "prefer-sticky"}),
-            **changes,
-        },
-    )
+    variables = {
+        "PARLEY_MASKING": "direct",
+        "PARLEY_LINE_KEY": worlds.aws("kms").create_key()["KeyMetadata"]["Arn"],
+        "PARLEY_NUMBER_CHOICE": json.dumps({"geoMatch": "country", "selection": "prefer-sticky"}),
+    }
+    for name, value in variables.items():
+        world.patch.setenv(name, value)
     world.patch.delenv("PARLEY_PROXY_SERVICE_SID")
     for route, handle in ROUTES.items():
         world.patch.setitem(worlds.ROUTES, route, handle)
     put_pool(world, *numbers)
-    return archives
+    return variables
 
 
 def put_pool(world: World, *numbers: str, reserved: tuple[str, ...] = ()) -> None:

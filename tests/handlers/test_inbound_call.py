@@ -231,6 +231,44 @@ class TestNobody:
         assert said
         assert not outcome.connected
 
+    @pytest.mark.parametrize("who", [ANA, BEN])
+    def test_no_that_no_webhook_brought(self, world: World, who: str) -> None:
+        """A no by text that was lost is found before a call is connected, whoever said it."""
+        session = world.conversation()
+        world.emulator.faults.add({"on": "webhook", "mode": "lost", "match": "^sms", "times": 1})
+        world.text(who, masked(session, 0 if who == ANA else 1), "please stop contacting me")
+        world.clock.advance(5)
+        assert not world.call(ANA, masked(session), TAKE).connected
+        assert world.session(session["session"]).status == "closed"
+
+    def test_end_of_a_call_of_an_earlier_session(self, world: World) -> None:
+        """The end of a call is no part of the log of the session that has its line by then."""
+        session = world.conversation()
+        outcome = world.call(ANA, masked(session), TAKE)
+        world.get("sessions-delete", session["session"])
+        world.clock.advance(60)
+        again = body(world.open(key="anew"))
+        assert masked(again) == masked(session)
+        form = {"CallSid": outcome.sid, "From": ANA, "To": masked(again), "CallStatus": "completed"}
+        assert signed(world, form, path="/twilio/call/status")["statusCode"] == 204
+        assert world.ledger.interactions(again["session"]) == []
+
+    def test_steps_that_are_told_again_keep_no_session_open(self, world: World) -> None:
+        """The steps of a call that is over, told again, do not put off the end of a session in which nothing passes."""
+        world.consent(ANA)
+        world.consent(BEN)
+        session = body(world.open(idle_ttl=600))
+        world.call(ANA, masked(session), TAKE)
+        heard = [one["url"] for one in world.emulator.webhooks.log()]
+        before = [row["last_at"] for row in world.rows("LINE#")]
+        world.clock.advance(300)
+        for call in list(world.emulator.carrier.state.calls.values()):
+            for url in heard:
+                form = {"CallSid": call.sid, "From": call.from_, "To": call.to, "Digits": "1"}
+                form |= {"CallStatus": "completed", "DialCallStatus": "completed", "DialBridged": "true"}
+                signed(world, form, path=url.removeprefix("https://gate.example.com"))
+        assert [row["last_at"] for row in world.rows("LINE#")] == before
+
     def test_consent_that_runs_out_while_it_rings(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """A session whose end comes while the phone rings connects nobody."""
         session = world.conversation()

@@ -327,6 +327,69 @@ class TestOnce:
         assert [one["event"] for one in lines(capsys) if one["event"] == "fallback-answered"]
 
 
+class TestUnheard:
+    """A no whose webhook was lost, and a text that is told in another session than it was written in."""
+
+    @pytest.mark.parametrize("who", [ANA, BEN])
+    @pytest.mark.parametrize("lost", ["lost", "refuse"])
+    def test_lost_no(self, world: World, who: str, lost: str) -> None:
+        """A no that no webhook brought is taken before the next text passes, whoever writes that one."""
+        session = world.conversation()
+        world.emulator.faults.add({"on": "webhook", "mode": lost, "match": "^sms", "times": 1})
+        world.text(who, masked(session, 0 if who == ANA else 1), "please stop contacting me")
+        world.clock.advance(5)
+        world.text(ANA, masked(session), "Are you there?")
+        assert "Are you there?" not in world.received(BEN)
+        assert world.session(session["session"]).status == "closed"
+        assert problem_of(world.open(key="anew")) == (409, "consent-missing")
+
+    def test_no_from_before(self, world: World) -> None:
+        """A no after which somebody agreed again holds nothing up."""
+        session = world.conversation()
+        world.text(BEN, masked(session, 1), "please stop contacting me")
+        world.clock.advance(60)
+        world.consent(BEN)
+        session = body(world.open(key="anew"))
+        world.text(ANA, masked(session), "Are you there?")
+        assert world.received(BEN)[-1] == "Are you there?"
+
+    def test_twilio_cannot_be_asked(self, world: World) -> None:
+        """While Twilio does not say what it has, nothing passes; a repeat passes once it does."""
+        session = world.conversation()
+        form = {"MessageSid": "SM" + "5" * 32, "From": ANA, "To": masked(session), "Body": "hello"}
+        world.emulator.faults.add({"on": "rest", "mode": "error", "match": "^GET .*Messages", "times": 10})
+        assert signed(world, form)["statusCode"] == 503
+        assert world.received(BEN) == []
+        world.emulator.faults.clear()
+        assert signed(world, form)["statusCode"] == 200
+        assert world.received(BEN) == ["hello"]
+
+    def test_text_of_another_session(self, world: World) -> None:
+        """A text of one session, told again in the next one by the same numbers, reaches nobody."""
+        session = world.conversation()
+        outcome = world.text(ANA, masked(session), "At the corner")
+        world.get("sessions-delete", session["session"])
+        world.clock.advance(30)
+        world.consent(STRANGER)
+        people = [{"identifier": ANA}, {"identifier": STRANGER}]
+        again = body(world.open(key="anew", participants=people))
+        assert masked(again) == masked(session)
+        form = {"MessageSid": outcome.sid, "From": ANA, "To": masked(again), "Body": "At the corner"}
+        assert signed(world, form)["statusCode"] == 200
+        assert "At the corner" not in world.received(STRANGER)
+
+    def test_text_from_before_every_session(self, world: World) -> None:
+        """A text that came when there was no session, told again in one, reaches nobody."""
+        world.consent(ANA)
+        world.consent(BEN)
+        outcome = world.text(ANA, POOL[0], "Is this the pharmacy?")
+        world.clock.advance(120)
+        session = body(world.open())
+        form = {"MessageSid": outcome.sid, "From": ANA, "To": masked(session), "Body": "Is this the pharmacy?"}
+        assert signed(world, form)["statusCode"] == 200
+        assert "Is this the pharmacy?" not in world.received(BEN)
+
+
 class TestStatuses:
     """What becomes of what was passed on."""
 

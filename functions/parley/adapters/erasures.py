@@ -118,9 +118,9 @@ class ErasureRows(SuppressionRows):
             found[item["sk"]["S"].removeprefix("PAST#")] = tuple(json.loads(item["parties"]["S"]))
         return found
 
-    def interactions(self, session: str) -> list[Mapping[str, str]]:
-        """Return the rows of the interaction log of a session, as texts."""
-        items = self.query(beginning(session_key(session), "INTERACTION#"), ConsistentRead=True)
+    def interactions(self, session: str, sid: str = "") -> list[Mapping[str, str]]:
+        """Return the rows of the interaction log of a session, or of one interaction in it, as texts."""
+        items = self.query(beginning(session_key(session), f"INTERACTION#{sid}"), ConsistentRead=True)
         return [{name: value["S"] for name, value in item.items() if "S" in value} for item in items]
 
     def rows_under(self, partition: str) -> list[tuple[str, bool]]:

@@ -32,8 +32,11 @@ from parley.core.sessions import Revocation, Session
 
 PREFIX = "LINE#"
 
+OF_ONE_SESSION = ("revocation", "records", "scopes", "asks", "places", "last_at")
+"""What a line has of its session and is not written when a number is reserved for the next one."""
+
 SEEN_LIMIT = 64
-"""How many message SIDs a line remembers at least: twice as many before the older half is forgotten."""
+"""How many SIDs of texts and calls a line remembers at least: twice as many before the older half is forgotten."""
 
 
 class LineRows(Table):
@@ -55,14 +58,30 @@ class LineRows(Table):
         return [_line(item) for item in self.get(keys) if _shown(self, item) and item["sid"]["S"] == session.sid]
 
     def reserve_lines(self, lines: Sequence[Line]) -> bool:
-        """Keep the numbers of a session that is being opened; return False if one of them was given away meanwhile."""
+        """Keep the numbers of a session that is being opened; return False if one of them was given away meanwhile.
+
+        What came by a line before is still remembered: a text that is told again must not reach the next session.
+        """
         now = self.clock.now()
-        condition = {
-            "ConditionExpression": "attribute_not_exists(pk) OR kept_until < :now",
-            "ExpressionAttributeValues": {":now": number(epoch(now - GRACE))},
+        until = number(epoch(now + RESERVED_FOR))
+        return self.commit([self._reserving(line, {"kept_until": until, **self.ttl("session-map")}) for line in lines])
+
+    def _reserving(self, line: Line, ends: Item) -> Item:
+        fields = {name: value for name, value in _item(line).items() if name not in {"pk", "sk"}} | ends
+        sets = ", ".join(f"#{name} = :{name}" for name in fields)
+        return {
+            "Update": {
+                "TableName": self.name,
+                "Key": line_key(line.party, line.masked_number),
+                "UpdateExpression": f"SET {sets} REMOVE {', '.join(OF_ONE_SESSION)}",
+                "ConditionExpression": "attribute_not_exists(sid) OR kept_until < :now",
+                "ExpressionAttributeNames": {f"#{name}": name for name in fields},
+                "ExpressionAttributeValues": {
+                    **{f":{name}": value for name, value in fields.items()},
+                    ":now": number(epoch(self.clock.now() - GRACE)),
+                },
+            }
         }
-        ttl, until = self.ttl("session-map"), number(epoch(now + RESERVED_FOR))
-        return self.commit([self.put({**_item(line), "kept_until": until, **ttl}, condition) for line in lines])
 
     def opening(self, session: Session) -> list[Item]:
         """Return the writes that open the lines of a session, on condition that they are still reserved for it."""
@@ -137,22 +156,22 @@ class LineRows(Table):
             except ConditionFailedError:
                 continue
 
-    def claim_message(self, party: str, masked_number: str, message: str) -> tuple[Line | None, bool]:
-        """Read a line and note that a message came by it, in one request; tell whether it had been noted before.
+    def claim(self, party: str, masked_number: str, resource: str) -> tuple[Line | None, bool]:
+        """Read a line and note the SID of a text or call that came by it, in one request; tell if it was noted before.
 
-        Whoever is told that it was not is the only one who passes it on. None: there is no such line. When something
-        passed last stays as it is: a text that is refused must not wake a session that ended because nothing passed.
+        Whoever is told that it was not is the only one who passes a text on. None: there is no such line. When
+        something passed last stays as it is: what is refused must not wake a session that ended because nothing passed.
         """
         try:
             answer = self._client.update_item(
                 TableName=self.name,
                 Key=line_key(party, masked_number),
                 UpdateExpression="ADD seen :seen",
-                ConditionExpression="attribute_exists(sid) AND NOT contains(seen, :message)"
-                " AND NOT contains(seen_before, :message)",
+                ConditionExpression="attribute_exists(sid) AND NOT contains(seen, :resource)"
+                " AND NOT contains(seen_before, :resource)",
                 ExpressionAttributeValues={
-                    ":seen": {"SS": [message]},
-                    ":message": {"S": message},
+                    ":seen": {"SS": [resource]},
+                    ":resource": {"S": resource},
                 },
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -170,13 +189,13 @@ class LineRows(Table):
             return None, False
         return _line(item), False
 
-    def unclaim_message(self, line: Line, message: str) -> None:
-        """Forget that a message came by a line: nothing was passed on, and it may be tried again."""
+    def unclaim(self, line: Line, resource: str) -> None:
+        """Forget that a text came by a line: nothing was passed on, and it may be tried again."""
         self.call(
             "update_item",
             Key=line_key(line.party, line.masked_number),
             UpdateExpression="DELETE seen :seen",
-            ExpressionAttributeValues={":seen": {"SS": [message]}},
+            ExpressionAttributeValues={":seen": {"SS": [resource]}},
         )
 
     def touch_lines(self, line: Line, now: datetime, keep: str = "") -> None:
