@@ -50,6 +50,24 @@ def connected() -> Answer:
     return twiml.document("")
 
 
+def waiting(told: Notice, name: str, after: str, status: str, time_limit: int) -> Answer:
+    """Let the caller wait in a conference, after a notice, until somebody joins; with the caller it ends.
+
+    `status` is told who joins (twilio.com/docs/voice/twiml/conference). Nothing is played meanwhile.
+    """
+    return twiml.document(
+        f'{_said(told)}<Dial action={quoteattr(after)} method="POST" timeLimit="{time_limit}">'
+        f'<Conference startConferenceOnEnter="false" endConferenceOnExit="true" beep="false" waitUrl=""'
+        f' statusCallback={quoteattr(status)} statusCallbackMethod="POST" statusCallbackEvent="join">'
+        f"{escape(name)}</Conference></Dial>"
+    )
+
+
+def joined(name: str) -> Answer:
+    """Let somebody who was called join a conference."""
+    return twiml.document(f'<Dial><Conference beep="false" waitUrl="">{escape(name)}</Conference></Dial>')
+
+
 def _said(told: Notice | None) -> str:
     return "" if told is None else twiml.say(told)
 

@@ -719,6 +719,16 @@ class Carrier(Protocol):
         """End a call with both its legs. One that is over or gone is no error."""
         ...
 
+    def redirect_call(self, sid: str, url: str) -> None:
+        """Let a live call go on with the document of a URL. One that is over or gone is no error."""
+        ...
+
+    def place_call(
+        self, caller: str, to: str, *, url: str, fallback: str, status: str, rings: int, time_limit: int
+    ) -> str:
+        """Call somebody from a masked number, who hears the document of `url`; return the call's SID."""
+        ...
+
     def seats(self, sid: str, *, urgent: bool = False) -> list[Seat]:
         """Return the places in a session, open or closed."""
         ...

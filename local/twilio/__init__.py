@@ -48,11 +48,14 @@ Of calls and texts without Proxy:
 - a whisper (`Number url`) whose document fails, or hangs up: nobody is connected here, and the caller's `Dial` goes on;
 - the leg of somebody who hangs up while they are whispered to: no `completed` is told here;
 - a held call that is ended: its `Dial` action is not asked here;
+- a conference whose caller hangs up: its `Dial` action is not asked; of its events only `join` is told; which wait music
+  is played nobody hears here;
+- a call made by REST rings in the background, or in the scripted call that it came from, whatever its `Timeout`;
 - how the files of a message are fetched: by GET here, after the message was taken.
 
 Not carried out: API keys of less reach than the whole account, Messaging Services and Advanced Opt-Out, toll-free's
 network-level opt-out, SharedKey signatures, HTTP redirects, GET webhooks, `timeLimit`, the timeouts and finishing keys
-of `Gather` and `Dial`, `Record`, creating calls, redirecting live ones, conferences, recording configurations,
+of `Gather` and `Dial`, `Record`, resources of conferences, recording configurations,
 encryption and storage of recordings elsewhere, add-ons, composition hooks, tracks' subscriptions, chat services of
 one's own, roles, timers and media of conversations, TwiML beyond `local.twilio.twiml`. Such paths answer 404 with code
 20404.

@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 from local.twilio import payloads, twiml
 from local.twilio.errors import TwilioError
 from local.twilio.messaging import Attachment
-from local.twilio.state import Call, Message
+from local.twilio.state import Call, Conference, Message
 from local.twilio.voice import LIVE
 from local.twilio.webhooks import Webhook
 
@@ -50,6 +50,8 @@ class Interpreter:
         self._carrier = carrier
         self._webhooks = webhooks
         self._record = record
+        self.scripts = 0
+        """How many scripted calls are under way."""
 
     # Texts ----------------------------------------------------------------------------------------------------
 
@@ -114,9 +116,24 @@ class Interpreter:
     ) -> None:
         """Carry a document out on the caller's leg, with everything that follows from it."""
         leg = Leg(call, list(ring.digits), outcome.heard, url, fallback)
-        if self._perform(outcome, leg, steps, ring) == "held":
+        self.scripts += 1
+        try:
+            stands = self._perform(outcome, leg, steps, ring)
+        finally:
+            self.scripts -= 1
+        if stands != "held":
+            self._end(call, "completed")
+
+    def go_on(self, outcome: Outcome, call: Call, ring: Ring) -> None:
+        """Let a live call that was redirected go on with its next document."""
+        url, call.url = call.url, ""
+        if not url or call.status not in LIVE:
             return
-        self._end(call, "completed")
+        leg = Leg(call, [], outcome.heard, url)
+        following = self._follow(outcome, leg, "redirected", url)
+        if isinstance(following, str) or self._perform(outcome, leg, following, ring) != "held":
+            self._end(call, "completed")
+            self.tell(call, "completed")
 
     def _perform(self, outcome: Outcome, leg: Leg, steps: list[twiml.Step], ring: Ring) -> str:
         """Carry steps out on a leg until there are none; return `over`, `done` (nothing left to do) or `held`."""
@@ -138,16 +155,23 @@ class Interpreter:
             case twiml.Redirect():
                 return self._follow(outcome, leg, "redirect", step.url)
             case twiml.Dial():
-                told, held = self._dial(outcome, leg, step, ring)
-                if held:
-                    return "held"
-                gone = leg.call.status not in LIVE
-                return None if gone or step.action is None else self._follow(outcome, leg, "dial", step.action, told)
+                return self._dial_and_go_on(outcome, leg, step, ring)
+            case twiml.Confer():
+                return self._confer(outcome, leg, step, ring)
             case twiml.Hear() | twiml.Gather():
                 return self._prompt(outcome, leg, step)
             case _:
                 outcome.unsupported.append(step.verb if isinstance(step, twiml.Unsupported) else "Message")
                 return "done"
+
+    def _dial_and_go_on(
+        self, outcome: Outcome, leg: Leg, step: twiml.Dial, ring: Ring
+    ) -> list[twiml.Step] | str | None:
+        told, held = self._dial(outcome, leg, step, ring)
+        if held:
+            return "held"
+        gone = leg.call.status not in LIVE
+        return None if gone or step.action is None else self._follow(outcome, leg, "dial", step.action, told)
 
     def _prompt(self, outcome: Outcome, leg: Leg, step: twiml.Hear | twiml.Gather) -> list[twiml.Step] | str | None:
         """Let the phone hear a step and press a key, or be put down."""
@@ -188,6 +212,84 @@ class Interpreter:
                     self._carrier.voice.set_status(call, "in-progress")
                 self._carrier.voice.set_status(call, status)
         return "over"
+
+    # Conferences ----------------------------------------------------------------------------------------------
+
+    def _confer(self, outcome: Outcome, leg: Leg, step: twiml.Confer, ring: Ring) -> list[twiml.Step] | str:
+        """Let a leg join a conference. With the caller's, the phones that are called meanwhile ring, and it goes on.
+
+        Without `hold` the caller is the one who hangs up, be it that nobody came.
+        """
+        voice = self._carrier.voice
+        with self._carrier.lock:
+            if leg.call.status == "ringing":
+                voice.set_status(leg.call, "in-progress")
+            events = step.status_events
+            found = voice.join(
+                leg.call, step.name, starts=step.starts, ends=step.ends, callback=step.status_callback, events=events
+            )
+        self._tell_joined(found, leg.call)
+        if leg.call.direction != "inbound":
+            return "held"
+        self.ring_placed(outcome, ring)
+        if leg.call.url and leg.call.status in LIVE:
+            url, leg.call.url = leg.call.url, ""
+            return self._follow(outcome, leg, "redirected", url)
+        others = [sid for sid in found.present if sid != leg.call.sid]
+        if others and leg.call.status in LIVE:
+            outcome.connected, outcome.outbound_sid = True, others[0]
+            if ring.hold:
+                return "held"
+        with self._carrier.lock:
+            ended = voice.end(leg.call, ring.duration if others else None)
+        for each in ended:
+            if each is not leg.call:
+                self.tell(each, "completed")
+        return "over"
+
+    def ring_placed(self, outcome: Outcome, ring: Ring) -> None:
+        """Let every phone ring that was called by REST: each as `ring.phones` says, or as whoever is called."""
+        placed = self._carrier.voice.placed
+        while placed:
+            call = placed.popleft()
+            self._ring_out(outcome, call, ring.phones.get(call.to, ring))
+
+    def _ring_out(self, outcome: Outcome, call: Call, ring: Ring) -> None:
+        voice = self._carrier.voice
+        for event in ("initiated", "ringing"):
+            if call.status in LIVE:
+                with self._carrier.lock:
+                    voice.set_status(call, "queued" if event == "initiated" else event)
+                self.tell(call, event)
+        if call.status not in LIVE:
+            return
+        answered = ring.answer in {"answered", "voicemail"}
+        with self._carrier.lock:
+            voice.set_status(call, "in-progress" if answered else ring.answer)
+        self.tell(call, "answered" if answered else "completed")
+        if not answered:
+            return
+        keys = [] if ring.answer == "voicemail" else list(ring.callee_digits)
+        leg = Leg(call, keys, outcome.callee_heard, call.url, call.fallback)
+        found = self.fetch(outcome, "whisper", call, call.url, call.fallback)
+        if found is not None:
+            leg.url, steps = found
+            if self._perform(outcome, leg, steps, ring) == "held":
+                return
+        self._end(call, "completed")
+        self.tell(call, "completed")
+
+    def _tell_joined(self, found: Conference, call: Call) -> None:
+        """Tell the conference's status callback who joined, if it wants to know."""
+        if not found.status_callback or "join" not in found.status_events:
+            return
+        with self._carrier.lock:
+            found.told += 1
+            fields = payloads.conference(found, call, "participant-join")
+        reply = self._webhooks.deliver(Webhook("conference", call.account_sid, found.status_callback, fields))
+        if not reply.ok and reply.problem is None:
+            with self._carrier.lock:
+                self._carrier.alerts.record(11200, call.account_sid, None, call.sid, request_url=found.status_callback)
 
     # Dialling -------------------------------------------------------------------------------------------------
 

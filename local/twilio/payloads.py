@@ -9,7 +9,7 @@ from local.twilio.moments import iso8601, rfc2822
 from local.twilio.numbers import number_sid
 
 if TYPE_CHECKING:
-    from local.twilio.state import Call, Interaction, Message, Participant, Recording, Session, State
+    from local.twilio.state import Call, Conference, Interaction, Message, Participant, Recording, Session, State
 
 API_VERSION = "2010-04-01"
 
@@ -143,6 +143,21 @@ def native_call(state: State, call: Call) -> dict[str, str]:
     for name, number in (("From", call.from_), ("Caller", call.from_), ("To", call.to), ("Called", call.to)):
         fields |= _place(state, name, number)
     return fields
+
+
+def conference(found: Conference, call: Call, event: str) -> dict[str, str]:
+    """Return the fields of a conference's status callback (https://www.twilio.com/docs/voice/twiml/conference)."""
+    return {
+        "AccountSid": found.account_sid,
+        "CallSid": call.sid,
+        "ConferenceSid": found.sid,
+        "FriendlyName": found.friendly_name,
+        "SequenceNumber": str(found.told),
+        "StatusCallbackEvent": event,
+        "EndConferenceOnExit": str(call.sid in found.hosts).lower(),
+        "Muted": "false",
+        "Hold": "false",
+    }
 
 
 def previous_session(session: Session, sender: Participant, peer: Participant | None) -> dict[str, str]:

@@ -26,7 +26,7 @@ from local.twilio.voice import LIVE, UNANSWERED
 from local.twilio.webhooks import UNHEARD, Webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from local.twilio.callbacks import Callbacks
     from local.twilio.carrier import Carrier
@@ -76,7 +76,8 @@ class Ring:
     """How a simulated call goes: seconds of talk, what the callee does, keys pressed, and whether it stays up.
 
     `digits` are the caller's keys, one for each prompt, `callee_digits` those of whoever is dialled; `hang-up` stands
-    for putting the phone down there. A `voicemail` answers, and presses nothing.
+    for putting the phone down there. A `voicemail` answers, and presses nothing. Where several phones are called,
+    `phones` says how each of them answers, and which keys it presses, that does otherwise.
     """
 
     duration: float = 10.0
@@ -84,6 +85,7 @@ class Ring:
     digits: tuple[str, ...] = ()
     callee_digits: tuple[str, ...] = ()
     hold: bool = False
+    phones: Mapping[str, Ring] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class Simulator:
 
     def call(self, caller: str, number: str, ring: Ring) -> Outcome:
         """Let a phone call one of the account's numbers. Raises ScriptError."""
-        if ring.answer not in ANSWERS:
+        if not ANSWERS.issuperset({ring.answer, *(each.answer for each in ring.phones.values())}):
             raise ScriptError(f"`answer` must be one of {', '.join(sorted(ANSWERS))}")
         carrier = self._carrier
         with carrier.lock:
@@ -210,6 +212,16 @@ class Simulator:
             if callback:
                 series.send(Webhook("message-status", message.account_sid, callback, fields))
         series.close()
+
+    def after_placing(self) -> None:
+        """Let the phones that were called ring in the background, unless a script that is under way does that."""
+        if not self._interpreter.scripts:
+            self._webhooks.later(lambda: self._interpreter.ring_placed(Outcome(""), Ring()))
+
+    def after_redirect(self, call: Call) -> None:
+        """Let a live call go on with another document in the background, unless a script under way does that."""
+        if call.url and call.direction == "inbound" and not self._interpreter.scripts:
+            self._webhooks.later(partial(self._interpreter.go_on, Outcome(call.sid), call, Ring()))
 
     def after_end(self, legs: list[Call]) -> None:
         """Tell, in the background, that a call has ended: the Service's CallbackUrl, or each leg's own callback."""

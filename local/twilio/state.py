@@ -199,6 +199,27 @@ class Call:
     interaction_sid: str | None = None
     status_callback: str = ""
     status_events: list[str] = field(default_factory=list)
+    url: str = ""
+    """The document that whoever is called by REST hears, or with which a live call is to go on."""
+    fallback: str = ""
+
+
+@dataclass(slots=True)
+class Conference:
+    """A conference. `present` are the SIDs of the calls in it, `hosts` those with whose end it ends."""
+
+    sid: str
+    account_sid: str
+    friendly_name: str
+    status: str
+    created: float
+    updated: float
+    seq: int
+    status_callback: str = ""
+    status_events: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
+    told: int = 0
 
 
 @dataclass(slots=True)
@@ -448,6 +469,7 @@ class State:
     interactions: dict[str, Interaction] = field(default_factory=dict)
     messages: dict[str, Message] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
+    conferences: dict[str, Conference] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
     transcriptions: dict[str, Transcription] = field(default_factory=dict)
     defaults: dict[str, AccountDefault] = field(default_factory=dict)
@@ -480,6 +502,7 @@ class State:
         "interactions": Interaction,
         "messages": Message,
         "calls": Call,
+        "conferences": Conference,
         "recordings": Recording,
         "transcriptions": Transcription,
         "defaults": AccountDefault,
@@ -498,6 +521,7 @@ class State:
     }
     YOUNGER: ClassVar[frozenset[str]] = frozenset(
         {
+            "conferences",
             "recordings",
             "transcriptions",
             "defaults",

@@ -1,7 +1,7 @@
 """The TwiML that this emulator carries out, turned into steps.
 
-Voice: Say, Play, Pause, Gather, Dial with one Number, Redirect, Hangup, Reject. Messaging: Message. Anything else
-(Conference, Record and so on) becomes an `Unsupported` step: the caller stops there and says so, and pretends nothing.
+Voice: Say, Play, Pause, Gather, Dial with one Number or a Conference, Redirect, Hangup, Reject. Messaging: Message.
+Anything else (Record and so on) becomes an `Unsupported` step: the caller stops there, says so, and pretends nothing.
 """
 
 from __future__ import annotations
@@ -77,7 +77,22 @@ class Dial:
     status_events: tuple[str, ...]
 
 
-Step = Hear | Gather | Send | Redirect | Dial | End | Unsupported
+@dataclass(frozen=True, slots=True)
+class Confer:
+    """The phone joins the conference with this name, which begins with the first that starts it.
+
+    It ends with one that `ends` it. `status_callback` is told the events that are named: that of whoever came first.
+    """
+
+    name: str
+    action: str | None
+    starts: bool
+    ends: bool
+    status_callback: str
+    status_events: tuple[str, ...]
+
+
+Step = Confer | Hear | Gather | Send | Redirect | Dial | End | Unsupported
 
 
 def parse(document: str) -> list[Step]:
@@ -118,6 +133,16 @@ def _steps(verb: ET.Element) -> list[Step]:
 
 def _dial(verb: ET.Element) -> Step:
     nouns = list(verb)
+    if [noun.tag for noun in nouns] == ["Conference"] and "record" not in {*verb.keys(), *nouns[0].keys()}:
+        noun = nouns[0]
+        return Confer(
+            name=_text(noun),
+            action=verb.get("action"),
+            starts=noun.get("startConferenceOnEnter", "true") == "true",
+            ends=noun.get("endConferenceOnExit", "false") == "true",
+            status_callback=noun.get("statusCallback", ""),
+            status_events=tuple(noun.get("statusCallbackEvent", "").split()),
+        )
     if verb.get("record", "do-not-record") != "do-not-record" or [noun.tag for noun in nouns] != ["Number"]:
         return Unsupported("Dial")
     noun = nouns[0]

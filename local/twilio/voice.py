@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from local.twilio.errors import TwilioError
 from local.twilio.messaging import SETTLING_SECONDS
 from local.twilio.moments import Window, iso8601
-from local.twilio.state import ArchivedCall, Call, new_sid
+from local.twilio.state import ArchivedCall, Call, Conference, new_sid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +36,8 @@ class Voice:
         self._state = state
         self._now = now
         self._began, self._ended = began, ended
+        self.placed: deque[Call] = deque()
+        """Calls made by REST whose phones have not rung yet."""
         self._children: defaultdict[str, list[str]] = defaultdict(list)
         for call in state.calls.values():
             if call.parent_call_sid is not None:
@@ -74,6 +76,17 @@ class Voice:
                 "at": iso8601(now),
             }
         )
+        return call
+
+    def place(self, account_sid: str, form: Mapping[str, str], number_sid: str, events: Sequence[str]) -> Call:
+        """Call a phone from an own number, which hears the document of `Url`. Raises TwilioError 21205 without one."""
+        if not form.get("Url"):
+            raise TwilioError(21205, "Url is required: TwiML in the request and applications are not emulated")
+        call = self.ring(account_sid, form["From"], form["To"], "outbound-api", number_sid)
+        call.status, self._entry(call)["status"] = "queued", "queued"
+        call.url, call.fallback = form["Url"], form.get("FallbackUrl", "")
+        call.status_callback, call.status_events = form.get("StatusCallback", ""), list(events) or ["completed"]
+        self.placed.append(call)
         return call
 
     def put(self, account_sid: str, caller: str, called: str, number_sid: str, begun: float, seconds: float) -> Call:
@@ -123,11 +136,56 @@ class Voice:
         return [root, *(calls[sid] for sid in self._children.get(root.sid, ()) if sid in calls and sid != root.sid)]
 
     def end(self, call: Call, seconds: float | None = None) -> list[Call]:
-        """End a call with its other leg; return the legs that ended now."""
+        """End a call with its other leg, or a conference with whom it ends; return the legs that ended now."""
         live = [leg for leg in self.legs(call) if leg.status in LIVE]
+        live += [leg for leg in self._with(call) if leg not in live]
         for leg in live:
+            self.leave(leg)
             self.set_status(leg, "completed" if leg.started is not None else "canceled", seconds=seconds)
         return live
+
+    # Conferences ----------------------------------------------------------------------------------------------
+
+    def conference(self, call: Call) -> Conference | None:
+        """Return the conference that a leg is in."""
+        return next((one for one in self._state.conferences.values() if call.sid in one.present), None)
+
+    def join(
+        self, call: Call, name: str, *, starts: bool, ends: bool, callback: str, events: Sequence[str]
+    ) -> Conference:
+        """Let a leg join the account's conference with a name, which is made if there is none."""
+        now = self._now()
+        under_way = (
+            one
+            for one in self._state.conferences.values()
+            if (one.account_sid, one.friendly_name) == (call.account_sid, name) and one.status != "completed"
+        )
+        found = next(under_way, None)
+        if found is None:
+            sid, seq = new_sid("CF"), self._state.next_seq()
+            found = Conference(sid, call.account_sid, name, "init", now, now, seq, callback, list(events))
+            self._state.conferences[found.sid] = found
+        found.present.append(call.sid)
+        found.hosts += [call.sid] if ends else []
+        found.status, found.updated = "in-progress" if starts else found.status, now
+        return found
+
+    def leave(self, call: Call) -> None:
+        """Let a leg leave its conference, if it is in one; the last one, and one with whom it ends, ends it."""
+        found = self.conference(call)
+        if found is None:
+            return
+        found.present.remove(call.sid)
+        if not found.present or call.sid in found.hosts:
+            found.status, found.present = "completed", []
+        found.updated = self._now()
+
+    def _with(self, call: Call) -> list[Call]:
+        """Return the legs that end with a leg because the conference does."""
+        found = self.conference(call)
+        if found is None or call.sid not in found.hosts:
+            return []
+        return [leg for sid in found.present if (leg := self._state.calls[sid]).status in LIVE and leg is not call]
 
     def duration(self, call: Call) -> int | None:
         """Return a finished leg's length in whole seconds, None while it lasts."""
@@ -157,13 +215,19 @@ class Voice:
         ]
 
     def update(self, call: Call, form: Mapping[str, str]) -> list[Call]:
-        """End a live call by `Status`; return the legs that ended.
+        """End a live call by `Status`, or let it go on with the document of `Url`; return the legs that ended.
 
-        Raises TwilioError 21220 (it is not live) and 20001 for redirecting it, which this emulator does not do.
+        Raises TwilioError 21220 (it is not live) and 20001 for anything else.
         """
         status = form.get("Status")
+        if status is None and form.get("Url"):
+            if call.status != "in-progress":
+                raise TwilioError(21220, f"Calls/{call.sid} is {call.status}")
+            self.leave(call)
+            call.url = form["Url"]
+            return []
         if status not in {"completed", "canceled"}:
-            raise TwilioError(20001, "Status must be completed or canceled; redirecting a live call is not emulated")
+            raise TwilioError(20001, "Status must be completed or canceled, or there must be a Url")
         ringing = call.status in {"queued", "ringing"}
         if call.status not in LIVE or (status == "canceled" and not ringing):
             raise TwilioError(21220, f"Calls/{call.sid} is {call.status}")

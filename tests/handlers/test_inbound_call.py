@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +28,18 @@ from tests.handlers.test_inbound_message import counted, masked, signed
 from tests.handlers.world import ACCOUNT, ANA, BEN, POOL, STRANGER, World, body, lines
 
 TAKE = Ring(callee_digits=("1",))
+
+GOLDEN = Path(__file__).parent / "golden" / "calls.json"
+"""`PARLEY_GOLDEN=write` writes it anew; then read what changed."""
+
+PHONES = {
+    "de": ("+493023125001", "+493023125002", "+493023125003", "+493023125040"),
+    "en": ("+12125550121", "+12125550122", "+12125550123", "+12125550140"),
+    "es": ("+34000000001", "+34000000002", "+34000000003", "+34000000040"),
+    "ja": ("+815000000001", "+815000000002", "+815000000003", "+815000000040"),
+}
+"""Three people and a number of the pool, by the language that is spoken there."""
+
 HELD = Ring(callee_digits=("1",), hold=True)
 
 
@@ -105,27 +120,47 @@ class TestConnected:
         assert (held.connected, busy.connected) == (True, False)
         assert "not available" in busy.heard[-1]
 
-    @pytest.mark.parametrize(
-        ("number", "callee", "caller_hears", "callee_hears"),
-        [
-            ("+12125550121", "+12125550122", "We are connecting you", "Press 1 to take the call"),
-            ("+493023125001", "+493023125002", "Wir verbinden Sie", "Drücken Sie 1, um das Gespräch anzunehmen"),
-            ("+34000000001", "+34000000002", "Le ponemos en contacto", "Pulse 1 para atender la llamada"),
-            ("+815000000001", "+815000000002", "おつなぎします", "電話に出られる方は1"),
-        ],
-    )
-    def test_languages(self, world: World, number: str, callee: str, caller_hears: str, callee_hears: str) -> None:
-        """Each phone hears the language of its own number's country."""
-        pool = {"+1": "+12125550140", "+4": "+493023125040", "+3": "+34000000040", "+8": "+815000000040"}[number[:2]]
-        own_number(world, pool)
-        for party in (number, callee):
-            world.consent(party)
-        session = body(world.open(participants=[{"identifier": number}, {"identifier": callee}]))
+    @pytest.mark.parametrize("language", PHONES)
+    def test_languages(self, world: World, archives: Archives, language: str) -> None:
+        """Each phone hears the very words of tests/handlers/golden/calls.json, in the language of its own number."""
+        golden = json.loads(GOLDEN.read_text(encoding="utf-8")) if GOLDEN.exists() else {}
+        heard = words_of_calls(world, language)
+        if os.environ.get("PARLEY_GOLDEN") == "write":
+            golden[language] = heard
+            GOLDEN.write_text(json.dumps(golden, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        assert heard == golden[language]
+
+
+def words_of_calls(world: World, language: str) -> dict[str, dict[str, list[str]]]:
+    """Return what both phones hear on each kind of call between two people of a language, the caller first."""
+    caller, callee, third, pool = PHONES[language]
+    own_number(world, pool)
+    purposes = {"call-recordings": ["safety"], "session-map": ["safety"], "interaction-log": ["billing", "safety"]}
+    world.patch.setenv("PARLEY_PURPOSES", json.dumps(purposes))
+    world.declare_consent(methods={"default": ["in_app"], "record_voice": ["in_app", "ivr_keypress"]})
+    for party in (caller, callee, third):
+        world.consent(party)
+    people = [{"identifier": caller}, {"identifier": callee}]
+    found: dict[str, dict[str, list[str]]] = {}
+
+    def play(kind: str, ring: Ring, **request: Any) -> None:
+        """Open a session, let one call the other, and close it."""
+        session = body(world.open(key=kind, **{"participants": people, **request}))
         assert "participants" in session, session
-        outcome = world.call(number, masked(session), TAKE)
-        assert outcome.connected
-        assert caller_hears in outcome.heard[0]
-        assert callee_hears in outcome.callee_heard[0]
+        outcome = world.call(caller, masked(session), ring)
+        found[kind] = {"caller": outcome.heard, "callee": outcome.callee_heard}
+        world.get("sessions-delete", session["session"])
+        world.clock.advance(120)
+
+    play("not recorded", TAKE)
+    play("nobody answers", Ring(answer="no-answer"))
+    play("three people", TAKE, participants=[*people, {"identifier": third}])
+    play("asked to be recorded", Ring(digits=("1",), callee_digits=("1",)), record=["voice"])
+    for party in (caller, callee):
+        world.consent(party, scope="record_voice")
+    play("recorded", TAKE, record=["voice"])
+    play("refused by the callee", Ring(callee_digits=("9",)))
+    return found
 
 
 def own_number(world: World, number: str) -> None:
@@ -521,6 +556,29 @@ class TestTwiml:
         wanted.append(gather)
         found = bridge.asked_and_dialled(self.TOLD, "https://g/k?x=1&y=2", self.WAY)
         assert canonical(found["body"]) == canonical(str(self.dial(wanted)))
+
+    def test_conference(self) -> None:
+        """Whoever waits for the others, and whoever joins."""
+        wanted = VoiceResponse()
+        wanted.say(self.TOLD.text, language="en-US")
+        dial = Dial(action=self.WAY.after, method="POST", time_limit=3600)
+        dial.conference(
+            "CA1",
+            start_conference_on_enter=False,
+            end_conference_on_exit=True,
+            beep=False,
+            wait_url="",
+            status_callback=self.WAY.status,
+            status_callback_method="POST",
+            status_callback_event="join",
+        )
+        wanted.append(dial)
+        found = bridge.waiting(self.TOLD, "CA1", self.WAY.after, self.WAY.status, 3600)
+        assert canonical(found["body"]) == canonical(str(wanted))
+        wanted, dial = VoiceResponse(), Dial()
+        dial.conference("CA1", beep=False, wait_url="")
+        wanted.append(dial)
+        assert canonical(bridge.joined("CA1")["body"]) == canonical(str(wanted))
 
     def test_connects_nobody(self) -> None:
         """What is said to nobody's other, and the end of a call."""

@@ -287,6 +287,7 @@ class TestVersions:
 
     SHOWN: Mapping[tuple[str, int], str] = {
         ("calling", 1): "d6d5c5c2316d1623",
+        ("calling-group", 1): "b515c47ab751f141",
         ("calling-recorded", 1): "74d11676fbe6ee51",
         ("manage", 1): "a430ebc5945470e2",
         ("media-refused", 1): "c03042c86e1a001d",
@@ -300,6 +301,7 @@ class TestVersions:
         ("store", 1): "171a81d0aba2b296",
         ("whisper", 1): "9b737daae8cab0e0",
         ("whisper-ask", 1): "7618a4444710b9d5",
+        ("whisper-group", 1): "9eb6a73c3f171f71",
         ("whisper-recorded", 1): "7a51b047012cdbe5",
         ("withdrawn", 1): "c9dcd4789784b558",
     }

@@ -462,6 +462,20 @@ class TestSession:
             read_session(session_body(**{path: value}), direct=True)
         assert [error["path"] for error in raised.value.errors] == [path]
 
+    def test_reads_more_than_two_people_where_sessions_are_our_own(self) -> None:
+        """Two to ten people are read, nobody twice, and without recordings of their calls."""
+        people = [{"identifier": f"+121255501{place:02d}"} for place in range(11)]
+        assert len(read_session(session_body(participants=people[:10]), direct=True).identifiers) == 10
+        wrong: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("participants", {"participants": people}),
+            ("participants", {"participants": [*people[:2], people[0]]}),
+            ("record", {"participants": people[:3], "record": ["voice"]}),
+        )
+        for path, changes in wrong:
+            with pytest.raises(InvalidBodyError) as raised:
+                read_session(session_body(**changes), direct=True)
+            assert [error["path"] for error in raised.value.errors] == [path]
+
     def test_mode_outside_the_channels_is_refused(self) -> None:
         """A stack without voice refuses a session with voice."""
         with pytest.raises(InvalidBodyError, match="message-only"):

@@ -159,6 +159,36 @@ class TwilioCarrier(TwilioApi):
             if error.status != 404 and error.code not in CALL_IS_OVER:
                 raise
 
+    def redirect_call(self, sid: str, url: str) -> None:
+        """Let a live call go on with the document of a URL. One that is over or gone is no error."""
+        fields = [("Url", url), ("Method", "POST")]
+        try:
+            self.request("redirect-call", "POST", API, f"{self.root}/Calls/{sid}.json", fields, retries=self.repeatable)
+        except CarrierError as error:
+            if error.status != 404 and error.code not in CALL_IS_OVER:
+                raise
+
+    def place_call(
+        self, caller: str, to: str, *, url: str, fallback: str, status: str, rings: int, time_limit: int
+    ) -> str:
+        """Call somebody from a masked number, who hears the document of `url`; return the call's SID.
+
+        `rings` and `time_limit` are seconds, `status` is told each state. Nothing is repeated: two calls are worse
+        than none (twilio.com/docs/voice/api/call-resource).
+        """
+        fields = [
+            *(("From", caller), ("To", to), ("Url", url), ("Method", "POST")),
+            *(("FallbackUrl", fallback), ("FallbackMethod", "POST")),
+            *(("StatusCallback", status), ("StatusCallbackMethod", "POST")),
+            *(("StatusCallbackEvent", event) for event in ("initiated", "ringing", "answered", "completed")),
+            *(("Timeout", str(rings)), ("TimeLimit", str(time_limit))),
+        ]
+        try:
+            placed: str = self.request("place-call", "POST", API, f"{self.root}/Calls.json", fields)["sid"]
+        except KeyError:
+            raise CarrierError("place-call") from None
+        return placed
+
     def seats(self, sid: str, *, urgent: bool = False) -> list[Seat]:
         """Return the places in a session, open or closed: Twilio keeps them until somebody deletes the session."""
         path = f"{self._service}/Sessions/{sid}/Participants"

@@ -18,7 +18,7 @@ from parley.core.identity import USER, IdentifierError, holds_number, is_party_k
 from parley.core.jurisdiction import Confidence, Location, Source
 from parley.core.optout import Word, meaning
 from parley.core.questions import askable
-from parley.core.sessions import MIN_TTL, PARTICIPANTS, Mode
+from parley.core.sessions import MIN_TTL, MOST_PARTICIPANTS, PARTICIPANTS, Mode
 
 BODY_LIMIT = 64 * 1024
 """Bytes: no body of this API needs more."""
@@ -311,7 +311,7 @@ def session_request(
     """
     reader = _Reader(raw, parse)
     reader.only("participants", "unique_name", "ttl", "mode", "record", "store", "transcribe", "idle_ttl", "reopens")
-    identifiers, locations = reader.participants()
+    identifiers, locations = reader.participants(MOST_PARTICIPANTS if direct else PARTICIPANTS)
     request = SessionRequest(
         identifiers=identifiers,
         locations=locations,
@@ -329,6 +329,8 @@ def session_request(
     for path in ("idle_ttl", "reopens"):
         if raw.get(path) is not None and not direct:
             reader.error(path, "is only for stacks whose sessions are their own (parley:masking direct)")
+    if len(identifiers) > PARTICIPANTS and Scope.RECORD_VOICE in request.scopes:
+        reader.error("record", "asks for calls, which are recorded only in sessions of two: leave voice out")
     reader.finish()
     return request
 
@@ -599,11 +601,12 @@ class _Reader:
             path = f"evidence.{member}" if known else "evidence.(a key)" if member else "evidence"
             self.error(path, reason)
 
-    def participants(self) -> tuple[tuple[str, ...], tuple[Location | None, ...]]:
+    def participants(self, most: int) -> tuple[tuple[str, ...], tuple[Location | None, ...]]:
         """Read who shall be connected, and where each is said to be."""
         value = self.raw.get("participants")
-        if not isinstance(value, list) or len(value) != PARTICIPANTS:
-            self.error("participants", f"is not a list of exactly {PARTICIPANTS} participants")
+        if not isinstance(value, list) or not PARTICIPANTS <= len(value) <= most:
+            many = f"exactly {most}" if most == PARTICIPANTS else f"{PARTICIPANTS} to {most}"
+            self.error("participants", f"is not a list of {many} participants")
             return (), ()
         identifiers: list[str] = []
         locations: list[Location | None] = []
@@ -614,7 +617,7 @@ class _Reader:
             else:
                 identifiers.append(self.number(f"{path}.identifier", item["identifier"]))
                 locations.append(self.location(f"{path}.location", item.get("location")))
-        if len(identifiers) == PARTICIPANTS and all(identifiers) and len(set(identifiers)) == 1:
+        if len(identifiers) == len(value) and all(identifiers) and len(set(identifiers)) < len(value):
             self.error("participants", "are the same person twice")
         return tuple(identifiers), tuple(locations)
 

@@ -22,6 +22,8 @@ MIN_TTL = 60
 PARTICIPANTS = 2
 """Proxy sessions have exactly two participants (Twilio error 80609 for a third)."""
 
+MOST_PARTICIPANTS = 10
+"""Sessions of our own (`direct`) have at most so many: each text of one makes a text to each of the others."""
 
 IN_FLIGHT = timedelta(seconds=35)
 """How long an attempt to open a session may be under way: a little longer than the function that makes it may run."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from parley import calls
+from parley import calls, conferences
+from parley.call_step import NAME, PATH, Step
 from parley.core.problem import problem
 from parley.web import Answer, MalformedError, Request, guarded, refuse, unavailable
 from parley.webhook import ForgedError, authenticate
@@ -15,6 +16,7 @@ STEPS = {
     "answer": calls.take_answer,
     "after": calls.end,
     "status": calls.take_status,
+    "joined": conferences.call_others,
 }
 
 
@@ -25,15 +27,15 @@ def _failed(error: Exception) -> Answer:
     return unavailable("The call could not be connected.")
 
 
-@guarded(calls.NAME, _failed)
+@guarded(NAME, _failed)
 def handle(request: Request) -> Answer:
     """Answer a call, or one step of it."""
     form = authenticate(request)
-    step = request.path.removeprefix(calls.PATH).strip("/")
+    step = request.path.removeprefix(PATH).strip("/")
     if not step:
         return calls.come_in(form)
     if step == "status" and not request.query:
         return calls.take_end(form)
     if step not in STEPS:
         raise MalformedError("there is no such step of a call")
-    return STEPS[step](form, calls.Place(dict(parse_qsl(request.query))))
+    return STEPS[step](form, Step.read(dict(parse_qsl(request.query))))

@@ -8,6 +8,7 @@ from local.twilio import paging, render
 from local.twilio.errors import TwilioError
 from local.twilio.messaging import Attachment
 from local.twilio.moments import Window
+from local.twilio.numbers import is_e164
 from local.twilio.payloads import API_VERSION
 from local.twilio.routes import Answer, Exchange, Routes
 
@@ -215,6 +216,21 @@ def list_calls(exchange: Exchange, account_sid: str) -> Answer:
     return _page(exchange, "calls", calls, lambda call: render.call(carrier, call))
 
 
+@ROUTES.add("POST", f"{_ACCOUNT}/Calls.json")
+def place_call(exchange: Exchange, account_sid: str) -> Answer:
+    """Call a phone from an own number; it rings in the background, or in the script that the call is part of."""
+    carrier, form = exchange.carrier, exchange.form
+    account = _scope(exchange, account_sid)
+    owned = carrier.numbers.by_phone_number(form.get("From", ""))
+    if owned is None or owned.account_sid != account:
+        raise TwilioError(21210, "From is no number of the account")
+    if not is_e164(form.get("To", "")):
+        raise TwilioError(21211, "To is no number in E.164 form")
+    call = carrier.voice.place(account, form, owned.sid, exchange.fields.getlist("StatusCallbackEvent"))
+    exchange.simulator.after_placing()
+    return 201, render.call(carrier, call)
+
+
 @ROUTES.add("GET", f"{_ACCOUNT}/Calls/<sid>.json")
 def fetch_call(exchange: Exchange, account_sid: str, sid: str) -> Answer:
     """Fetch a call."""
@@ -224,10 +240,11 @@ def fetch_call(exchange: Exchange, account_sid: str, sid: str) -> Answer:
 
 @ROUTES.add("POST", f"{_ACCOUNT}/Calls/<sid>.json")
 def update_call(exchange: Exchange, account_sid: str, sid: str) -> Answer:
-    """End a live call with both its legs."""
+    """End a live call with both its legs, or let it go on with another document."""
     voice = exchange.carrier.voice
     call = voice.fetch(_scope(exchange, account_sid), sid)
     exchange.simulator.after_end(voice.update(call, exchange.form))
+    exchange.simulator.after_redirect(call)
     return 200, render.call(exchange.carrier, call)
 
 

@@ -118,12 +118,22 @@ def _call(emulator: Emulator, body: Mapping[str, Any]) -> dict[str, Any]:
     answered = body.get("callee_digits") or []
     if not isinstance(answered, list):
         raise ScriptError("`callee_digits` must be a list of texts, one for each prompt")
+    phones = body.get("phones") or {}
+    if not isinstance(phones, dict) or not all(isinstance(each, dict) for each in phones.values()):
+        raise ScriptError("`phones` must be an object of numbers, each with an `answer` and `callee_digits`")
     ring = Ring(
         duration=number(body, "duration", Ring().duration),
         answer=body.get("answer", "answered"),
         digits=tuple(str(pressed) for pressed in digits),
         callee_digits=tuple(str(pressed) for pressed in answered),
         hold=body.get("hold") is True,
+        phones={
+            phone: Ring(
+                answer=each.get("answer", "answered"),
+                callee_digits=tuple(str(pressed) for pressed in each.get("callee_digits") or ()),
+            )
+            for phone, each in phones.items()
+        },
     )
     outcome = emulator.simulator.call(_text(body, "from"), _text(body, "to"), ring)
     emulator.webhooks.drain()
