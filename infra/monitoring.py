@@ -139,6 +139,14 @@ class Monitoring(pulumi.ComponentResource):
             threshold=1,
         )
         self._alarm(
+            "relay-incomplete",
+            "A text reached not everybody that it was for, or somebody could not be called: the log names the session",
+            namespace=METRICS,
+            metric="RelaysIncomplete",
+            dimensions={"Stack": self._settings.stack},
+            threshold=1,
+        )
+        self._alarm(
             "fallback-asked",
             "Twilio asked the fallback: a call or text met a function that failed, and reached nobody",
             namespace="AWS/Lambda",

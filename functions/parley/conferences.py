@@ -21,6 +21,7 @@ from parley.call_step import NAME, OVER, Step, call_sid, notice_for, number_of
 from parley.core.calls import time_limit
 from parley.core.disclosure import language_for
 from parley.core.lines import Channel, Line, Peer
+from parley.core.verification import METRICS
 from parley.ports import CarrierError
 from parley.telling import given
 from parley.web import Answer, Form, answer, single
@@ -85,6 +86,7 @@ def _call(line: Line, peer: Peer, place: Step) -> bool:
         )
     except CarrierError as error:
         log.failure("leg-not-called", error, session=place.session, resource=place.call)
+        log.measure(METRICS, {"Stack": runtime.environment().stack}, {"RelaysIncomplete": 1})
         ledger.log_interaction(place.interaction("in-progress", "failed"))
         return False
     return True

@@ -30,6 +30,7 @@ from parley.core.media_link import VALID_FOR, MediaLink, token_of
 from parley.core.optout import is_stop
 from parley.core.records import SidError, check_sid
 from parley.core.relay import MediaRefusedError, Part, attachments, parts
+from parley.core.verification import METRICS
 from parley.found import BARRED, listen, take_refused
 from parley.messages import archive_in_time, archive_later
 from parley.ports import CarrierError, Interaction
@@ -57,6 +58,10 @@ def take_text(form: Form) -> Answer:
     party = runtime.identities().party(number)
     line, repeated = runtime.ledger().claim(party, masked, sid)
     refusal = "no-session" if line is None else line.refusal(runtime.clock().now(), Channel.MESSAGE)
+    if line is None and number in runtime.carrier().pool():
+        # Each answer to a number of our own would be answered in turn.
+        log.decision(NAME, permit=False, reasons=["own-number"], resource=sid)
+        return twiml.silence()
     if line is None or refusal is not None:
         return outside.answer_text(number, sid, body, name=NAME, reason=refusal or "")
     if repeated:
@@ -149,6 +154,7 @@ def _pass_on(line: Line, sid: str, pieces: tuple[Part, ...], numbers: Mapping[st
             raise
         # A part of it is on its way, or may be: nothing is tried again, and what is known is logged.
         log.failure("relay-incomplete", error, session=line.session, resource=sid)
+        log.measure(METRICS, {"Stack": runtime.environment().stack}, {"RelaysIncomplete": 1})
     return sent
 
 

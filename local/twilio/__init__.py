@@ -48,8 +48,8 @@ Of calls and texts without Proxy:
 - a whisper (`Number url`) whose document fails, or hangs up: nobody is connected here, and the caller's `Dial` goes on;
 - the leg of somebody who hangs up while they are whispered to: no `completed` is told here;
 - a held call that is ended: its `Dial` action is not asked here;
-- a conference whose caller hangs up: its `Dial` action is not asked; of its events only `join` is told; which wait music
-  is played nobody hears here;
+- a conference whose caller hangs up: its `Dial` action is not asked; of its events only `join` is told; which
+  wait music is played nobody hears here;
 - a call made by REST rings in the background, or in the scripted call that it came from, whatever its `Timeout`;
 - how the files of a message are fetched: by GET here, after the message was taken.
 

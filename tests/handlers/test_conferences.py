@@ -147,12 +147,15 @@ class TestCalls:
         placed = [each.to for each in world.emulator.carrier.state.calls.values() if each.direction == "outbound-api"]
         assert sorted(placed) == sorted([BEN, CAM])
 
-    def test_twilio_takes_no_calls(self, world: World, session: dict[str, Any]) -> None:
+    def test_twilio_takes_no_calls(
+        self, world: World, session: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """Where nobody can be called the caller hears that nobody is available."""
         world.emulator.faults.add({"on": "rest", "mode": "error", "match": "^POST .*Calls.json$"})
         outcome = call(world, session)
         assert not outcome.connected
         assert NOT_AVAILABLE in outcome.heard[1]
+        assert [one["event"] for one in lines(capsys) if "event" in one].count("leg-not-called") == 2
 
     def test_ledger_down_while_the_caller_waits(
         self, world: World, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

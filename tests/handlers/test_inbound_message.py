@@ -179,6 +179,7 @@ class TestNotPassedOn:
         (other,) = {*POOL} - {masked(session)}
         world.text(other, masked(session), "hello")
         assert world.received(BEN) == []
+        assert world.received(other) == []
 
     @pytest.mark.parametrize("words", ["STOP", "revoke", "Please stop texting me!", "停止", "baja"])
     def test_stop_ends_everything(self, world: World, words: str) -> None:

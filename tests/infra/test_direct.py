@@ -107,5 +107,5 @@ def test_outputs(environment: str) -> None:
 def test_alarms(environment: str) -> None:
     """A slow answer, a short pool and an asked fallback are told instead of what only Proxy has."""
     alarms = set(deployed(environment).of("MetricAlarm"))
-    assert {"inbound-call-slow", "pool-short", "fallback-asked", "fallback-errors"} <= alarms
+    assert {"inbound-call-slow", "pool-short", "relay-incomplete", "fallback-asked", "fallback-errors"} <= alarms
     assert "intercept-slow" not in alarms

@@ -1,0 +1,117 @@
+"""A deployed stack that goes from Proxy to sessions of its own and back, over the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from twilio.rest import Client  # type: ignore[import-untyped]
+
+from cli.demo import RECONCILE_SECONDS
+from cli.phones import GateApi, Phones
+from cli.stack import LocalStack
+from local.engine.events import Result
+from local.twilio.client import connect
+
+ANA, BEN = "+12125550181", "+12125550182"
+
+
+@pytest.fixture
+def back(stack: LocalStack) -> Iterator[None]:
+    """Leave the stack as it was found."""
+    yield
+    masked_by(stack, "proxy")
+
+
+def masked_by(stack: LocalStack, masking: str) -> Result:
+    """Deploy with one way of masking people."""
+    return LocalStack(stack.home, stack.engine, masking=masking).deploy()
+
+
+class People:
+    """Ana and Ben, with the application and the account as they are at the moment."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self.cloud = stack.start_cloud()
+        self.outputs: dict[str, Any] = stack.workspace().outputs()
+        self.phones, self.api = Phones(self.cloud), GateApi(self.cloud, self.outputs["gateUrl"])
+
+    def twilio(self) -> Client:
+        """Return a client of the account."""
+        cloud = self.cloud
+        return connect(cloud.twilio_endpoint, cloud.twilio_api_key, cloud.twilio_api_secret, cloud.twilio_account_sid)
+
+    def agree(self) -> None:
+        """Let both consent to be connected."""
+        for place, party in enumerate((ANA, BEN)):
+            notice = {"id": "app:booking", "version": 1, "language": "en", "sha256": "ab" * 32}
+            report = {
+                "party": party,
+                "counterpart": None,
+                "scope": "manage",
+                "state": "given",
+                "method": "in_app",
+                "notice": notice,
+                "evidence": {"screen": "booking", "action": "ticked"},
+                "occurred_at": datetime.now(UTC).isoformat(),
+                "source_event_id": f"masking-{place}",
+            }
+            assert self.api.post("/v1/consents", report).status in {200, 201}
+
+    def open(self) -> tuple[str, str]:
+        """Open a session; return its SID and the number that Ana texts."""
+        answer = self.api.post("/v1/sessions", {"participants": [{"identifier": each} for each in (ANA, BEN)]})
+        assert answer.status == 201, answer
+        return answer.body["session"], answer.body["participants"][0]["masked_number"]
+
+    def reaches(self, number: str, words: str) -> bool:
+        """Tell whether a text of Ana's reaches Ben."""
+        self.phones.sms(ANA, number, words)
+        self.phones.settle()
+        return words in [each["body"] for each in self.phones.seen_by(BEN)["messages"]]
+
+    def status_after_a_run(self, session: str) -> str:
+        """Return a session's state after the reconciler ran."""
+        self.phones.advance_clock(RECONCILE_SECONDS + 1)
+        for _ in range(2):
+            self.phones.settle()
+            self.api.settle()
+        return str(self.api.get(f"/v1/sessions/{session}").body["status"])
+
+    def numbers(self) -> set[str]:
+        """Return the SIDs of the account's numbers."""
+        return {str(each.sid) for each in self.twilio().incoming_phone_numbers.list()}
+
+
+@pytest.mark.usefixtures("back")
+def test_there_and_back(stack: LocalStack) -> None:
+    """The numbers stay, sessions of before are cut off and closed, new ones work, and nothing is left to be done."""
+    people = People(stack)
+    people.agree()
+    numbers = people.numbers()
+    before, masked = people.open()
+    assert people.reaches(masked, "by Proxy")
+
+    changed = masked_by(stack, "direct")
+    people = People(stack)
+    assert people.outputs["masking"] == "direct"
+    assert people.numbers() == numbers
+    assert not people.twilio().proxy.v1.services.list()
+    assert not people.reaches(masked, "over a session of before")
+    assert people.status_after_a_run(before) == "closed"
+    own, masked = people.open()
+    assert people.reaches(masked, "by the gate itself")
+    kinds = {str(step).partition(" ")[0] for step in changed.steps}
+    assert not kinds & {"replace"}, kinds
+    assert [str(step) for step in LocalStack(stack.home, stack.engine, masking="direct").deploy().steps] == []
+
+    masked_by(stack, "proxy")
+    people = People(stack)
+    assert people.outputs["masking"] == "proxy"
+    assert people.numbers() == numbers
+    assert not people.reaches(masked, "over a session of the gate's own")
+    assert people.status_after_a_run(own) == "closed"
+    _, masked = people.open()
+    assert people.reaches(masked, "by Proxy again")
