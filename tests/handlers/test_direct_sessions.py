@@ -16,12 +16,13 @@ from parley.core.sessions import Status
 
 from local.twilio.numbers import describe
 from local.twilio.simulator import Ring
+from tests.faults.memory import MemoryTable
 from tests.handlers.archives import Archives
 from tests.handlers.boundaries import die_at
 from tests.handlers.direct import make_direct, put_pool
 from tests.handlers.test_erasures import erase, finish
 from tests.handlers.test_inbound_message import masked
-from tests.handlers.world import ACCOUNT, ANA, BEN, POOL, STRANGER, World, body, problem_of
+from tests.handlers.world import ACCOUNT, ANA, BEN, POOL, STRANGER, World, aws, body, output, problem_of
 
 TAKE = Ring(callee_digits=("1",))
 
@@ -133,12 +134,15 @@ class TestAssignment:
             world.emulator.carrier.numbers.own(ACCOUNT, describe(number, sms=True, voice=True, mms=True), {})
         put_pool(world, *numbers)
         people = [f"+1415555{place:04}" for place in range(100, 140)]
+        # moto reads a table while another thread writes to it, and takes ten milliseconds for each request.
+        world.dynamodb = table = MemoryTable()
+        world.patch.setattr(runtime, "_client", lambda service: table if service == "dynamodb" else aws(service))
+        runtime.reset()
         agree(world, ANA, *people)
         wanted = [between(ANA, people[place % len(people)]) for place in range(200)]
         lock, request = Lock(), BaseClient._make_api_call  # type: ignore[attr-defined]
 
         def one_at_a_time(*asked: Any) -> Any:
-            # moto reads a table while another thread writes to it; DynamoDB carries out each request by itself.
             with lock:
                 return request(*asked)
 
@@ -153,6 +157,24 @@ class TestAssignment:
         assert len(taken) >= len(numbers) - 2
         pairs = Counter((row["pk"]["S"], row["sk"]["S"]) for row in world.rows("LINE#") if row["status"]["S"] == "open")
         assert set(pairs.values()) == {1}
+
+
+class TestPool:
+    """What is measured of the numbers that are left."""
+
+    def test_free_numbers_by_country(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+        """The reconciler measures what is left for whoever has the most sessions, and rings when that is nothing."""
+        agree(world, ANA, BEN, STRANGER)
+        found = []
+        for people in ((), (ANA, BEN), (ANA, STRANGER)):
+            if people:
+                assert world.open(**between(*people))["statusCode"] == 201
+            output(capsys)
+            world.reconcile()
+            measured = output(capsys)[1]
+            free = [one["PoolFree"] for one in measured if one.get("CallingCode") == "1"]
+            found.append((free, [one["PoolShort"] for one in measured if "PoolShort" in one]))
+        assert found == [([2], [0]), ([1], [0]), ([0], [1])]
 
 
 class TestLife:
