@@ -146,6 +146,12 @@ def _changes(expression: str) -> tuple[tuple[str, str, str | None, str, str], ..
     return tuple(changes)
 
 
+OPERATIONS = (
+    *("scan", "query", "get_item", "transact_get_items"),
+    *("put_item", "update_item", "delete_item", "transact_write_items"),
+)
+
+
 class MemoryTable:
     """A client of DynamoDB over one table with the index of open sessions. Transactions are carried out one by one."""
 
@@ -157,6 +163,12 @@ class MemoryTable:
     def create_table(self, **_arguments: Any) -> Item:
         """Begin with an empty table."""
         self._items, self._indexed = {}, {}
+        return {}
+
+    def delete_table(self, **_arguments: Any) -> Item:
+        """Take the table away: whatever is asked from now on is refused."""
+        for name in OPERATIONS:
+            setattr(self, name, _refusing)
         return {}
 
     def scan(self, **arguments: Any) -> Item:
@@ -295,6 +307,10 @@ class MemoryTable:
         self._items.setdefault(key["pk"]["S"], {})[key["sk"]["S"]] = item
         if "open_shard" in item:
             self._indexed[_key(item)] = item
+
+
+def _refusing(**_arguments: Any) -> Item:
+    raise _refused("ResourceNotFoundException")
 
 
 def _copy(item: Mapping[str, Any]) -> Item:

@@ -201,6 +201,7 @@ class TestRefusals:
         for answer in (read(RE, 5), read(RE, ""), read(RE, "safety", why="because")):
             assert problem_of(answer) == (400, "invalid-body")
 
+    @pytest.mark.moto_table
     def test_nothing_is_given_that_is_not_written_down(self, world: World, archives: Archives) -> None:
         """A reading that the ledger does not take gives no address; nor does one that cannot be signed."""
         keep(world, archives)

@@ -16,13 +16,12 @@ from parley.core.sessions import Status
 
 from local.twilio.numbers import describe
 from local.twilio.simulator import Ring
-from tests.faults.memory import MemoryTable
 from tests.handlers.archives import Archives
 from tests.handlers.boundaries import die_at
 from tests.handlers.direct import make_direct, put_pool
 from tests.handlers.test_erasures import erase, finish
 from tests.handlers.test_inbound_message import masked
-from tests.handlers.world import ACCOUNT, ANA, BEN, POOL, STRANGER, World, aws, body, output, problem_of
+from tests.handlers.world import ACCOUNT, ANA, BEN, POOL, STRANGER, World, body, output, problem_of
 
 TAKE = Ring(callee_digits=("1",))
 
@@ -134,10 +133,6 @@ class TestAssignment:
             world.emulator.carrier.numbers.own(ACCOUNT, describe(number, sms=True, voice=True, mms=True), {})
         put_pool(world, *numbers)
         people = [f"+1415555{place:04}" for place in range(100, 140)]
-        # moto reads a table while another thread writes to it, and takes ten milliseconds for each request.
-        world.dynamodb = table = MemoryTable()
-        world.patch.setattr(runtime, "_client", lambda service: table if service == "dynamodb" else aws(service))
-        runtime.reset()
         agree(world, ANA, *people)
         wanted = [between(ANA, people[place % len(people)]) for place in range(200)]
         lock, request = Lock(), BaseClient._make_api_call  # type: ignore[attr-defined]

@@ -18,6 +18,8 @@ from parley.ports import CopyError
 from tests.handlers.evidence import BUCKET, Storage, change, stream
 from tests.handlers.world import ANA, BEN, DAY, TABLE, World, body, lines, output
 
+pytestmark = pytest.mark.moto_table
+
 
 @pytest.fixture
 def storage(world: World) -> Storage:

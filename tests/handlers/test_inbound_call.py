@@ -91,6 +91,7 @@ class TestConnected:
         child = world.emulator.carrier.state.calls[str(outcome.outbound_sid)]
         assert (child.from_, child.to) == (masked(session, 1), BEN)
 
+    @pytest.mark.moto_table
     def test_one_read_before_the_other_phone_rings(self, world: World) -> None:
         """A call is answered after one request to the ledger."""
         session = world.conversation()
