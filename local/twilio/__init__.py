@@ -55,7 +55,7 @@ Of calls and texts without Proxy:
 
 Not carried out: API keys of less reach than the whole account, Messaging Services and Advanced Opt-Out, toll-free's
 network-level opt-out, SharedKey signatures, HTTP redirects, GET webhooks, `timeLimit`, the timeouts and finishing keys
-of `Gather` and `Dial`, `Record`, resources of conferences, recording configurations,
+of `Gather`, `Dial` and `Record`, resources of conferences, recording configurations,
 encryption and storage of recordings elsewhere, add-ons, composition hooks, tracks' subscriptions, chat services of
 one's own, roles, timers and media of conversations, TwiML beyond `local.twilio.twiml`. Such paths answer 404 with code
 20404.

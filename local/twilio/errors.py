@@ -38,6 +38,8 @@ CODES: Final[dict[int, Code]] = {
     20404: Code(404, "error", "The requested resource was not found"),
     20429: Code(429, "error", "Too Many Requests"),
     20500: Code(500, "error", "Internal Server Error"),
+    21205: Code(400, "error", "Invalid URL"),
+    21210: Code(400, "error", "'From' phone number not verified"),
     21211: Code(400, "error", "Invalid 'To' phone number"),
     21220: Code(400, "error", "Unable to update record: call is not in the expected state"),
     21421: Code(400, "error", "PhoneNumber is invalid"),

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 from local.twilio import payloads, twiml
+from local.twilio.audio import RATE
 from local.twilio.errors import TwilioError
 from local.twilio.messaging import Attachment
+from local.twilio.recordings import Order
 from local.twilio.state import Call, Conference, Message
 from local.twilio.voice import LIVE
 from local.twilio.webhooks import Webhook
@@ -154,19 +156,22 @@ class Interpreter:
                 return self._end(leg.call, step.status)
             case twiml.Redirect():
                 return self._follow(outcome, leg, "redirect", step.url)
-            case twiml.Dial():
-                return self._dial_and_go_on(outcome, leg, step, ring)
-            case twiml.Confer():
-                return self._confer(outcome, leg, step, ring)
+            case twiml.Dial() | twiml.Record() | twiml.Confer():
+                return self._talk(outcome, leg, step, ring)
             case twiml.Hear() | twiml.Gather():
                 return self._prompt(outcome, leg, step)
             case _:
                 outcome.unsupported.append(step.verb if isinstance(step, twiml.Unsupported) else "Message")
                 return "done"
 
-    def _dial_and_go_on(
-        self, outcome: Outcome, leg: Leg, step: twiml.Dial, ring: Ring
+    def _talk(
+        self, outcome: Outcome, leg: Leg, step: twiml.Dial | twiml.Record | twiml.Confer, ring: Ring
     ) -> list[twiml.Step] | str | None:
+        """Let the phone talk to another one, to a recording, or in a conference."""
+        if isinstance(step, twiml.Record):
+            return self._record_words(outcome, leg, step, ring)
+        if isinstance(step, twiml.Confer):
+            return self._confer(outcome, leg, step, ring)
         told, held = self._dial(outcome, leg, step, ring)
         if held:
             return "held"
@@ -180,6 +185,28 @@ class Interpreter:
             return self._end(leg.call, "completed")
         action = step.action if isinstance(step, twiml.Gather) else None
         return self._follow(outcome, leg, "gather", action, {"Digits": key, "msg": "Gather End"}) if key else None
+
+    def _record_words(
+        self, outcome: Outcome, leg: Leg, step: twiml.Record, ring: Ring
+    ) -> list[twiml.Step] | str | None:
+        """Record what the phone says, for as long as the script talks; who says nothing goes on with the next verb."""
+        seconds, key = min(ring.duration, step.most), leg.keys.pop(0) if leg.keys else ""
+        with self._carrier.lock:
+            if leg.call.status == "ringing":
+                self._carrier.voice.set_status(leg.call, "in-progress")
+            if seconds <= 0:
+                return None
+            wish = Order(callback_url=step.status_callback, callback_events=step.status_events, source="RecordVerb")
+            frames, now = round(seconds * RATE), self._carrier.clock.now()
+            made = self._carrier.recordings.put(leg.call, wish, frames, now, "completed")
+        told = {
+            "RecordingSid": made.sid,
+            "RecordingUrl": f"https://api.twilio.com/{payloads.API_VERSION}/Accounts/{made.account_sid}/Recordings/{made.sid}",
+            "RecordingDuration": str(round(seconds)),
+            "Digits": "hangup" if key == HUNG_UP else key,
+        }
+        following = self._follow(outcome, leg, "record", step.action, told)
+        return self._end(leg.call, "completed") if key == HUNG_UP else following
 
     def _hear(self, leg: Leg, step: twiml.Hear | twiml.Gather) -> str:
         """Let the phone hear a step; return the key it presses then, if it may and does."""

@@ -1,7 +1,7 @@
 """The TwiML that this emulator carries out, turned into steps.
 
-Voice: Say, Play, Pause, Gather, Dial with one Number or a Conference, Redirect, Hangup, Reject. Messaging: Message.
-Anything else (Record and so on) becomes an `Unsupported` step: the caller stops there, says so, and pretends nothing.
+Voice: Say, Play, Pause, Gather, Record, Dial with one Number or a Conference, Redirect, Hangup, Reject. Messaging:
+Message. Anything else becomes an `Unsupported` step: the caller stops there, says so, and pretends nothing.
 """
 
 from __future__ import annotations
@@ -78,6 +78,16 @@ class Dial:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """What the phone says is recorded, for `most` seconds or until a key; then `action` is asked how to go on."""
+
+    action: str | None
+    most: float
+    status_callback: str | None
+    status_events: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Confer:
     """The phone joins the conference with this name, which begins with the first that starts it.
 
@@ -92,7 +102,7 @@ class Confer:
     status_events: tuple[str, ...]
 
 
-Step = Confer | Hear | Gather | Send | Redirect | Dial | End | Unsupported
+Step = Confer | Record | Hear | Gather | Send | Redirect | Dial | End | Unsupported
 
 
 def parse(document: str) -> list[Step]:
@@ -122,6 +132,13 @@ def _steps(verb: ET.Element) -> list[Step]:
             step = Redirect(_text(verb))
         case "Dial":
             step = _dial(verb)
+        case "Record":
+            step = Record(
+                action=verb.get("action"),
+                most=float(verb.get("maxLength", 3600)),
+                status_callback=verb.get("recordingStatusCallback"),
+                status_events=tuple(verb.get("recordingStatusCallbackEvent", "completed").split()),
+            )
         case "Hangup":
             step = End("completed")
         case "Reject":

@@ -615,7 +615,7 @@ def test_pressed_keys_go_to_the_gather_action(stage: Stage) -> None:
     assert stage.call(CLEO, POOL[0], digits=["9"])["alerts"] == [11200]
 
 
-@pytest.mark.parametrize("verb", ["Dial", "Record", "Conference", "Message"])
+@pytest.mark.parametrize("verb", ["Dial", "Enqueue", "Conference", "Message"])
 def test_twiml_that_is_not_carried_out_is_named(stage: Stage, verb: str) -> None:
     """A verb outside the emulator's set ends the call and is named in the result."""
     stage.receiver.answers["/out-of-session"] = twiml("<Say>Hello.</Say>", f"<{verb}>x</{verb}>", "<Say>never</Say>")
