@@ -30,10 +30,11 @@ from parley.core.disclosure import language_for
 from parley.core.lines import Channel, Line, interaction_sid
 from parley.core.sessions import LONGEST_CALL
 from parley.found import listen
+from parley.keypress import REFUSE, take_refusal
 from parley.reported import with_policy
 from parley.telling import given
 from parley.web import Answer, Form, answer, sender, single
-from parley.withdrawal import close_denied, named, soon, withdraw
+from parley.withdrawal import named
 
 
 def come_in(form: Form) -> Answer:
@@ -201,13 +202,6 @@ def _way(line: Line, place: Step) -> bridge.Way:
 def _agree(line: Line, number: str, place: Step, notice_id: str, leg: str) -> None:
     """Record that somebody agreed by a key to this call's being recorded, towards everybody on it."""
     env, now, told = runtime.environment(), runtime.clock().now(), notice_for(notice_id, number)
-    shown = {
-        "id": told.id,
-        "version": told.version,
-        "language": told.language,
-        "channel": told.channel,
-        "sha256": told.sha256,
-    }
     runtime.ledger().append(
         [
             ConsentEvent(
@@ -216,7 +210,7 @@ def _agree(line: Line, number: str, place: Step, notice_id: str, leg: str) -> No
                 scope=Scope.RECORD_VOICE,
                 state=State.GIVEN,
                 method=Method.IVR_KEYPRESS,
-                notice=with_policy(shown, env.controller),
+                notice=with_policy(told.reference, env.controller),
                 evidence={
                     "call_sid": place.call,
                     "leg": leg,
@@ -237,20 +231,5 @@ def _agree(line: Line, number: str, place: Step, notice_id: str, leg: str) -> No
 
 
 def _refuse(party: str, number: str, place: Step, notice_id: str, leg: str) -> Answer:
-    """Take a refusal of all contact by a key, and confirm it. It withdraws everything, at once."""
-    env, ledger, clock = runtime.environment(), runtime.ledger(), runtime.clock()
-    prompt = notice_for(notice_id, number).sha256
-    withdraw(
-        ledger,
-        party=party,
-        source=f"{place.call}:{leg}:{Key.REFUSE}",
-        method=Method.IVR_KEYPRESS,
-        evidence={"call_sid": place.call, "leg": leg, "digits": Key.REFUSE, "prompt_sha256": prompt},
-        withdrawal={"channel": "voice", "words": ""},
-        said_at=clock.now(),
-        actor=ACTOR,
-        controller=env.controller,
-    )
-    log.decision(NAME, permit=False, reasons=["opted-out"], parties=[party], resource=place.call)
-    close_denied(ledger, runtime.carrier(), clock, party, reason="opted-out", deadline=soon())
-    return twiml.spoken(given("withdrawn", "voice", language_for(number)))
+    prompt, source = notice_for(notice_id, number), f"{place.call}:{leg}:{REFUSE}"
+    return take_refusal(number, party=party, call=place.call, leg=leg, prompt=prompt, name=NAME, source=source)

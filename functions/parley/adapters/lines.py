@@ -114,47 +114,40 @@ class LineRows(Table):
 
     def renew_lines(self, session: Session) -> bool:
         """Let the lines of a session say what the session says; return False if one of them leads nowhere any more."""
-        for one in session.participants:
-            try:
-                self.call(
-                    "update_item",
-                    Key=line_key(one.party, one.masked_number),
-                    UpdateExpression="SET closes_at = :closes, scopes = :scopes, places = :places, kept_until = :until,"
-                    " expires_at = :end",
-                    ConditionExpression="sid = :sid AND #status = :open AND attribute_not_exists(revocation)",
-                    ExpressionAttributeNames={"#status": "status"},
-                    ExpressionAttributeValues={
-                        ":sid": {"S": session.sid},
-                        ":open": {"S": LineStatus.OPEN},
-                        ":closes": {"S": moments.to_text(session.closes_at)},
-                        ":scopes": {"S": canonical_json(session.scopes)},
-                        ":places": {"S": places_to_json(session.places)},
-                        ":until": number(epoch(session.closes_at)),
-                        ":end": self.ttl("session-map", session.closes_at)["expires_at"],
-                    },
-                )
-            except ConditionFailedError:
-                return False
-        return True
+        values = {
+            ":closes": {"S": moments.to_text(session.closes_at)},
+            ":scopes": {"S": canonical_json(session.scopes)},
+            ":places": {"S": places_to_json(session.places)},
+            ":until": number(epoch(session.closes_at)),
+            ":end": self.ttl("session-map", session.closes_at)["expires_at"],
+            ":open": {"S": LineStatus.OPEN},
+        }
+        sets = "closes_at = :closes, scopes = :scopes, places = :places, kept_until = :until, expires_at = :end"
+        condition = "#status = :open AND attribute_not_exists(revocation)"
+        places = [(one.party, one.masked_number) for one in session.participants]
+        return all(self._set(place, session.sid, sets, values, condition) for place in places)
 
     def close_lines(self, sid: str, places: Iterable[tuple[str, str]]) -> None:
         """Close the lines of a session, given as party and masked number; those that are another one's by now stay."""
-        for party, masked_number in places:
-            try:
-                self.call(
-                    "update_item",
-                    Key=line_key(party, masked_number),
-                    UpdateExpression="SET #status = :closed, kept_until = :zero",
-                    ConditionExpression="sid = :sid",
-                    ExpressionAttributeNames={"#status": "status"},
-                    ExpressionAttributeValues={
-                        ":sid": {"S": sid},
-                        ":closed": {"S": LineStatus.CLOSED},
-                        ":zero": number(0),
-                    },
-                )
-            except ConditionFailedError:
-                continue
+        values = {":closed": {"S": LineStatus.CLOSED}, ":zero": number(0)}
+        for place in places:
+            self._set(place, sid, "#status = :closed, kept_until = :zero", values)
+
+    def _set(self, place: tuple[str, str], sid: str, sets: str, values: Item, condition: str = "") -> bool:
+        """Change a line if it is the session's and a condition holds; return False if not."""
+        expressions = f"{sets} {condition}"
+        try:
+            self.call(
+                "update_item",
+                Key=line_key(*place),
+                UpdateExpression=f"SET {sets}",
+                ConditionExpression=f"sid = :sid AND {condition}" if condition else "sid = :sid",
+                ExpressionAttributeValues={**values, ":sid": {"S": sid}},
+                **({"ExpressionAttributeNames": {"#status": "status"}} if "#status" in expressions else {}),
+            )
+        except ConditionFailedError:
+            return False
+        return True
 
     def claim(self, party: str, masked_number: str, resource: str) -> tuple[Line | None, bool]:
         """Read a line and note the SID of a text or call that came by it, in one request; tell if it was noted before.
@@ -203,18 +196,8 @@ class LineRows(Table):
 
         A line that remembers many messages begins anew with `keep`, and forgets those from before the last beginning.
         """
-        places = [(one.party, one.masked_number) for one in line.peers]
-        for party, masked_number in [(line.party, line.masked_number), *places]:
-            try:
-                self.call(
-                    "update_item",
-                    Key=line_key(party, masked_number),
-                    UpdateExpression="SET last_at = :now",
-                    ConditionExpression="sid = :sid",
-                    ExpressionAttributeValues={":now": {"S": moments.to_text(now)}, ":sid": {"S": line.session}},
-                )
-            except ConditionFailedError:
-                continue
+        for place in ((line.party, line.masked_number), *((one.party, one.masked_number) for one in line.peers)):
+            self._set(place, line.session, "last_at = :now", {":now": {"S": moments.to_text(now)}})
         if line.seen > SEEN_LIMIT and keep:
             self.call(
                 "update_item",

@@ -183,11 +183,7 @@ class TwilioCarrier(TwilioApi):
             *(("StatusCallbackEvent", event) for event in ("initiated", "ringing", "answered", "completed")),
             *(("Timeout", str(rings)), ("TimeLimit", str(time_limit))),
         ]
-        try:
-            placed: str = self.request("place-call", "POST", API, f"{self.root}/Calls.json", fields)["sid"]
-        except KeyError:
-            raise CarrierError("place-call") from None
-        return placed
+        return self._made("place-call", "Calls", fields)
 
     def seats(self, sid: str, *, urgent: bool = False) -> list[Seat]:
         """Return the places in a session, open or closed: Twilio keeps them until somebody deletes the session."""
@@ -206,13 +202,7 @@ class TwilioCarrier(TwilioApi):
         """
         origin = "MessagingServiceSid" if sender.startswith(MESSAGING_SERVICE) else "From"
         fields = [(origin, sender), ("To", to), ("Body", body)]
-        path = f"{self.root}/Messages.json"
-        patience = self.patience(True) if urgent else {}
-        try:
-            sent: str = self.request("send-message", "POST", API, path, fields, **patience)["sid"]
-        except KeyError:
-            raise CarrierError("send-message") from None
-        return sent
+        return self._made("send-message", "Messages", fields, **(self.patience(True) if urgent else {}))
 
     def relay(self, sender: str, to: str, body: str, *, media: Sequence[str], callback: str) -> str:
         """Text somebody from a masked number, with files by their addresses; return the message's SID.
@@ -223,11 +213,15 @@ class TwilioCarrier(TwilioApi):
         fields = [("From", sender), ("To", to), ("StatusCallback", callback)]
         fields += [("Body", body)] if body else []
         fields += [("MediaUrl", url) for url in media]
+        return self._made("relay-message", "Messages", fields)
+
+    def _made(self, operation: str, what: str, fields: list[tuple[str, str]], **patience: Any) -> str:
+        """Make a message or a call, once; return its SID."""
         try:
-            sent: str = self.request("relay-message", "POST", API, f"{self.root}/Messages.json", fields)["sid"]
+            sid: str = self.request(operation, "POST", API, f"{self.root}/{what}.json", fields, **patience)["sid"]
         except KeyError:
-            raise CarrierError("relay-message") from None
-        return sent
+            raise CarrierError(operation) from None
+        return sid
 
     def open_sessions(self, since: datetime, limit: int) -> tuple[list[FoundSession], bool]:
         """Read at most `limit` sessions made since a moment; return the open ones, and whether that was all.

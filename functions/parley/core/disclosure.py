@@ -63,6 +63,17 @@ class Notice:
         """The hash of the text."""
         return sha256_hex(self.text)
 
+    @property
+    def reference(self) -> dict[str, str | int]:
+        """What a consent record names it by: which text, in which words, and how it was told (ISO/IEC TS 27560)."""
+        return {
+            "id": self.id,
+            "version": self.version,
+            "language": self.language,
+            "channel": self.channel,
+            "sha256": self.sha256,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Version:

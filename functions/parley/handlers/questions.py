@@ -53,13 +53,7 @@ def handle(request: Request) -> Answer:
         scope=wanted.scope,
         counterpart=counterpart,
         language=told.language,
-        notice={
-            "id": told.id,
-            "version": told.version,
-            "language": told.language,
-            "channel": told.channel,
-            "sha256": told.sha256,
-        },
+        notice=told.reference,
         asked_at=now,
         closes_at=now + timedelta(minutes=env.consent.question_minutes),
     )

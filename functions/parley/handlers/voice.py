@@ -1,22 +1,18 @@
 """The key that somebody pressed on a call that nobody is connected on: 9 refuses all contact.
 
-What a caller hears out of a session offers it (47 CFR 64.1200(b)(3) and (a)(10): a keypress is a reasonable way to say
-no). The key withdraws everything, at once, as STOP does; what is spoken then is the one confirmation. Any other key
-hears the offer again.
+What a caller hears out of a session offers it. Any other key hears the offer again.
 """
 
 from __future__ import annotations
 
-from parley import log, runtime, twiml
-from parley.core.consent import Method
+from parley import runtime, twiml
 from parley.core.disclosure import language_for
 from parley.core.problem import problem
+from parley.keypress import REFUSE, take_refusal
 from parley.telling import given
 from parley.web import Answer, MalformedError, Request, guarded, refuse, sender, single, unavailable
 from parley.webhook import ForgedError, authenticate
-from parley.withdrawal import close_denied, soon, withdraw
 
-REFUSE = "9"
 OFFER = "not-connected-refuse"
 """The notice that offers the key."""
 
@@ -40,27 +36,8 @@ def handle(request: Request) -> Answer:
     language = language_for(number)
     if single(form, "Digits") != REFUSE:
         return offer(language)
-    env, ledger, clock = runtime.environment(), runtime.ledger(), runtime.clock()
-    party = runtime.identities().party(number)
-    withdraw(
-        ledger,
-        party=party,
-        source=f"{call}:{REFUSE}",
-        method=Method.IVR_KEYPRESS,
-        evidence={
-            "call_sid": call,
-            "leg": "caller",
-            "digits": REFUSE,
-            "prompt_sha256": given(OFFER, "voice", language).sha256,
-        },
-        withdrawal={"channel": "voice", "words": ""},
-        said_at=clock.now(),
-        actor="fn:voice",
-        controller=env.controller,
-    )
-    log.decision("voice", permit=False, reasons=["opted-out"], parties=[party], resource=call)
-    close_denied(ledger, runtime.carrier(), clock, party, reason="opted-out", deadline=soon())
-    return twiml.spoken(given("withdrawn", "voice", language))
+    party, prompt = runtime.identities().party(number), given(OFFER, "voice", language)
+    return take_refusal(number, party=party, call=call, leg="caller", prompt=prompt, name="voice")
 
 
 def offer(language: str) -> Answer:
