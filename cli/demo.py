@@ -38,6 +38,7 @@ ANA = "+12125550111"
 BEN = "+12125550122"
 CLEO = "+12125550144"
 STRANGER = "+12125550133"
+DORA = "+12125550166"
 # Numbers of the emulator's account that the local stack's pool adopts.
 POOL = ("+12125550140", "+12125550141", "+12125550142", "+14155550143")
 NOTICE_TEXT = "Calls and texts go through us and our provider Twilio, not directly to the other user."
@@ -223,6 +224,8 @@ class Conversation:
         yield "texts pass both ways, each phone sees only the masked number", self.texts_pass_masked
         yield "with everyone's consent a call is recorded: kept in your bucket, gone at Twilio", self.call_is_recorded
         yield "the texts are kept as well, and all copies at Twilio are gone", self.texts_are_kept
+        if self._direct:
+            yield "three people: a call that everybody joins by a key, a text that reaches all", self.three_talk
         yield "the handlers are broken on purpose: an unconsented pair still gets nothing through", self.broken_gate
         yield "one party says STOP: the session is closed", self.stop_closes
         yield (
@@ -291,6 +294,23 @@ class Conversation:
         consents = {tag["Key"]: tag["Value"] for tag in tags}.get("consents", "")
         expect(len(consents.split()) == 2, "its tags name both consents", tags)
         return f"{kept[f'{folder}.wav']['Size']} bytes at {_shortened(folder)}.wav; Twilio answers 404"
+
+    def three_talk(self) -> str:
+        """Open a session of three, let one call and text the others, and close it."""
+        people = (ANA, BEN, DORA)
+        self.consent(DORA, "given")
+        answer = self.api.post("/v1/sessions", {"participants": [{"identifier": each} for each in people]})
+        expect(answer.status == 201, "a session of three opens", answer)
+        masked = answer.body["participants"][0]["masked_number"]
+        call = self.phones.hold_call(ANA, masked)
+        told = call["callee_heard"]
+        expect(call["connected"] and len(told) == 2, "both others are told, and join", call)
+        self.phones.hang_up(call["call_sid"])
+        self.phones.sms(ANA, masked, "All here?")
+        read = [phone for phone in (BEN, DORA) if "All here?" in _received(self.phones.seen_by(phone))]
+        expect(read == [BEN, DORA], "the text reaches both others", read)
+        expect(self.api.delete(f"/v1/sessions/{answer.body['session']}").status == 204, "the session is closed")
+        return f"each heard: “{told[0][:100]}…”"
 
     def texts_are_kept(self) -> str:
         """Wait until the texts are archived, and look for their three copies at Twilio."""
