@@ -96,6 +96,22 @@ class TestAssignment:
         assert body(answer)["missing"][0]["calling_code"] == "44"
         assert states(world) == {}
 
+    def test_least_used_comes_first(self, world: World) -> None:
+        """Whoever is new gets the number that the fewest people use, as the reconciler counted them."""
+        people = [f"+1415555{place:04}" for place in range(100, 112)]
+        agree(world, *people)
+        numbers = [f"+1212555{place:04}" for place in range(300, 303)]
+        for number in numbers:
+            world.emulator.carrier.numbers.own(ACCOUNT, describe(number, sms=True, voice=True, mms=True), {})
+        put_pool(world, *numbers)
+        for place in range(0, 12, 2):
+            assert world.open(**between(people[place], people[place + 1]))["statusCode"] == 201
+            world.reconcile()
+            # A function that begins anew reads the counts at once, one that runs on within five minutes.
+            runtime.reset()
+        counts = Counter(row["sk"]["S"] for row in world.rows("LINE#"))
+        assert set(counts.values()) == {4}
+
     def test_sticky(self, world: World) -> None:
         """The same two people get the same numbers again."""
         before = world.conversation()

@@ -14,7 +14,7 @@ from typing import Any, Final
 from parley.adapters.identity import Identities, Sealer
 from parley.adapters.twilio import FINISHED, TwilioCarrier
 from parley.adapters.twilio_api import API
-from parley.core.assignment import NumberChoice, PoolNumber, Shortage, assign
+from parley.core.assignment import IN_USE, NumberChoice, PoolNumber, Shortage, assign
 from parley.core.lines import Line, LineStatus, Peer, participant_sid, session_sid
 from parley.ports import (
     CarrierError,
@@ -56,6 +56,7 @@ class DirectCarrier(TwilioCarrier):
         self._ledger, self._identities, self._sealer = ledger, identities, sealer
         self._gate, self._now, self._choice = gate, now, choice
         self._numbers: tuple[PoolNumber, ...] = ()
+        self._used: Mapping[str, int] = {}
         self._read_at: datetime | None = None
         self._reserved: dict[str, tuple[Line, ...]] = {}
 
@@ -112,6 +113,7 @@ class DirectCarrier(TwilioCarrier):
                 others=[other for other in parties if other != party],
                 now=now,
                 choice=self._choice,
+                used=self._used,
                 wanted=before.get(party, ""),
             )
             if isinstance(found, Shortage) and before:
@@ -232,6 +234,7 @@ class DirectCarrier(TwilioCarrier):
             path = f"{self.root}/IncomingPhoneNumbers.json"
             found = self.pages("list-numbers", API, path, {"PageSize": "1000"}, "incoming_phone_numbers")
             self._numbers = tuple(number for raw in found if (number := self._number(raw)) is not None)
+            self._used = self._ledger.load_cursor(IN_USE)
             self._read_at = now
         return self._numbers
 

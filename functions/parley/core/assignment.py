@@ -30,6 +30,10 @@ _NEEDS: Mapping[str, frozenset[str]] = {
 }
 
 
+IN_USE = "numbers-in-use"
+"""Where the ledger keeps how many open lines each masked number had at the reconciler's last whole round."""
+
+
 @dataclass(frozen=True, slots=True)
 class NumberChoice:
     """How masked numbers are chosen, in Twilio Proxy's words: near whom, and whether the same again."""

@@ -27,6 +27,7 @@ from typing import Any
 
 from parley import log, runtime
 from parley.core import moments
+from parley.core.assignment import IN_USE
 from parley.core.identity import calling_code
 from parley.core.optout import is_stop
 from parley.core.sessions import IN_FLIGHT, Session, Stage, Status, intent_of
@@ -291,12 +292,13 @@ def _sweep_sessions(deadline: float, done: dict[str, int]) -> bool:
     position: dict[str, str] = before
     complete = True
     used: Counter[tuple[str, str]] = Counter()
+    lines: Counter[str] = Counter()
     while True:
         sessions, position = ledger.open_sessions(position, SESSIONS_LIMIT)
         for session in sessions:
-            used.update(
-                (one.party, calling_code(one.masked_number)) for one in session.participants if one.masked_number
-            )
+            masked = [one for one in session.participants if one.masked_number]
+            used.update((one.party, calling_code(one.masked_number)) for one in masked)
+            lines.update(one.masked_number for one in masked)
             if session.status is Status.CLOSED:
                 complete &= end_calls(ledger, runtime.carrier(), session)
                 continue
@@ -319,6 +321,8 @@ def _sweep_sessions(deadline: float, done: dict[str, int]) -> bool:
         ledger.save_cursor(SWEEP, position)
     if not before and not position and runtime.environment().is_direct:
         _measure_pool(used)
+        if ledger.load_cursor(IN_USE) != lines:
+            ledger.save_cursor(IN_USE, lines)
     return complete
 
 
