@@ -14,6 +14,7 @@ from parley.core.consent import Scope, canonical_json, sha256_hex
 from parley.core.disclosure import (
     CHANNELS,
     COVERED,
+    Notice,
     Template,
     Version,
     asking_for,
@@ -280,6 +281,21 @@ class TestGolden:
         """Where a notice speaks of two classes, it names the longer period and each purpose once."""
         assert values("en")["log_days"] == "400"
         assert values("en")["log_purpose"] == "number privacy, disputes and billing"
+
+
+class TestReference:
+    """What a consent record names a notice by."""
+
+    def test_exact_words(self) -> None:
+        """A reference has the text's id, version, language and channel, and the hash of its very words."""
+        told = Notice("calling", "voice", 1, "en", "This is Acme.")
+        assert told.reference == {
+            "id": "calling",
+            "version": 1,
+            "language": "en",
+            "channel": "voice",
+            "sha256": sha256_hex("This is Acme."),
+        }
 
 
 class TestVersions:
