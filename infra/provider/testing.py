@@ -144,6 +144,11 @@ class Stack:
         answer = self.provider.Create(provider_pb2.CreateRequest(**self._who(token, name), properties=checked), Call())
         return Deployed(token, name, answer.id, checked, answer.properties)
 
+    def invoke(self, token: str, arguments: Mapping[str, Any]) -> Properties:
+        """Call a function of the provider."""
+        request = provider_pb2.InvokeRequest(tok=token, args=struct(arguments))
+        return plain(getattr(self.provider.Invoke(request, Call()), "return"))
+
     def diff(self, old: Deployed, inputs: Mapping[str, Any]) -> Planned:
         """Check new inputs and tell what they would change."""
         request = provider_pb2.DiffRequest(

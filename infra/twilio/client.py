@@ -59,6 +59,10 @@ RESERVED: Final = "?reserved=true"
 """What the voice and SMS URLs of a reserved number end in."""
 
 
+ALREADY_IN_SERVICE: Final = 21710
+"""Twilio's code for a number that is in this Messaging Service already."""
+
+
 def is_loopback(url: str) -> bool:
     """Tell whether `url` is plain HTTP or HTTPS to this very machine."""
     parts = urlsplit(url)
@@ -153,6 +157,26 @@ class LineNumber:
     overridden: bool
 
 
+@dataclass(frozen=True)
+class Description:
+    """What an account is. `status`: active, suspended or closed; `type`: Trial or Full; owner: itself or a parent."""
+
+    sid: str
+    friendly_name: str
+    status: str
+    type: str
+    owner_account_sid: str
+
+
+@dataclass(frozen=True)
+class MessagingServiceState:
+    """A Messaging Service as Twilio has it; `settings` by the package's names."""
+
+    sid: str
+    account_sid: str
+    settings: Mapping[str, Any]
+
+
 class Account:
     """What the resources do with one Twilio account. Every method raises TwilioError."""
 
@@ -166,6 +190,18 @@ class Account:
         self._rest = Client(api_key, api_secret, sid, http_client=transport, environment={"TWILIO": ""})
 
     # The account
+
+    def description(self) -> Description:
+        """Return what the account is (https://www.twilio.com/docs/iam/api/account)."""
+        with self._told("read the account"):
+            found = self._rest.api.v2010.accounts(self.sid).fetch()
+        return Description(
+            self.sid,
+            found.friendly_name or "",
+            str(found.status or ""),
+            str(found.type or ""),
+            found.owner_account_sid or self.sid,
+        )
 
     def records_every_call(self) -> bool:
         """Tell whether a default of the account records every call, whatever TwiML, a request or a person says.
@@ -385,6 +421,66 @@ class Account:
         with self._tolerant(f"release {sid}"):
             self._rest.incoming_phone_numbers(sid).delete()
 
+    # Messaging Services
+
+    def messaging_service(self, sid: str) -> MessagingServiceState | None:
+        """Return a Messaging Service, None when there is none."""
+        try:
+            with self._told(f"read Messaging Service {sid}"):
+                return _messaging_service(self._rest.messaging.v1.services(sid).fetch())
+        except TwilioError as error:
+            if error.gone:
+                return None
+            raise
+
+    def messaging_services_named(self, friendly_name: str) -> list[MessagingServiceState]:
+        """Return the Messaging Services of this name: Twilio lets there be several."""
+        with self._told("list the account's Messaging Services"):
+            found = self._rest.messaging.v1.services.stream(page_size=PAGE_SIZE)
+            return [_messaging_service(each) for each in found if each.friendly_name == friendly_name]
+
+    def create_messaging_service(self, settings: Mapping[str, Any]) -> MessagingServiceState:
+        """Create a Messaging Service."""
+        with self._told(f"create Messaging Service {settings['friendly_name']!r}"):
+            return _messaging_service(self._rest.messaging.v1.services.create(**settings))
+
+    def update_messaging_service(self, sid: str, settings: Mapping[str, Any]) -> MessagingServiceState:
+        """Change a Messaging Service."""
+        with self._told(f"update Messaging Service {sid}"):
+            return _messaging_service(self._rest.messaging.v1.services(sid).update(**settings))
+
+    def delete_messaging_service(self, sid: str) -> None:
+        """Delete a Messaging Service; well if it is gone."""
+        with self._tolerant(f"delete Messaging Service {sid}"):
+            self._rest.messaging.v1.services(sid).delete()
+
+    def messaging_numbers(self, sid: str) -> list[str]:
+        """Return the SIDs of the numbers of a Messaging Service."""
+        with self._told(f"list the numbers of Messaging Service {sid}"):
+            return [
+                each.sid for each in self._rest.messaging.v1.services(sid).phone_numbers.stream(page_size=PAGE_SIZE)
+            ]
+
+    def add_to_messaging(self, sid: str, number_sid: str) -> None:
+        """Put a number into a Messaging Service; well if it is there."""
+        try:
+            with self._told(f"add number {number_sid} to Messaging Service {sid}"):
+                self._rest.messaging.v1.services(sid).phone_numbers.create(phone_number_sid=number_sid)
+        except TwilioError as error:
+            if error.code != ALREADY_IN_SERVICE:
+                raise
+
+    def take_from_messaging(self, sid: str, number_sid: str) -> None:
+        """Take a number out of a Messaging Service; well if it is not there."""
+        with self._tolerant(f"take number {number_sid} out of Messaging Service {sid}"):
+            self._rest.messaging.v1.services(sid).phone_numbers(number_sid).delete()
+
+    def campaign_status(self, sid: str) -> str:
+        """Return the status of the A2P campaign of a Messaging Service (VERIFIED when it may send), or `none`."""
+        with self._told(f"read the A2P campaign of Messaging Service {sid}"):
+            found = self._rest.messaging.v1.services(sid).us_app_to_person.list(limit=1)
+        return str(found[0].campaign_status) if found else "none"
+
     @contextmanager
     def _told(self, doing: str) -> Iterator[None]:
         """Turn whatever the package raises into a TwilioError that says what was being done."""
@@ -427,6 +523,15 @@ class Account:
         except TwilioError as error:
             if not error.gone:
                 raise
+
+
+def _messaging_service(service: Any) -> MessagingServiceState:
+    settings = {
+        "friendly_name": service.friendly_name,
+        "use_inbound_webhook_on_number": bool(service.use_inbound_webhook_on_number),
+        "usecase": service.usecase or "undeclared",
+    }
+    return MessagingServiceState(service.sid, service.account_sid, settings)
 
 
 def _service(service: Any) -> Service:

@@ -10,6 +10,8 @@ from infra import provider
 from infra.provider import UNKNOWN, CheckFailure, Diff, Naming, Properties, ProviderError, Resource
 from infra.twilio import rules
 from infra.twilio.client import Account, is_loopback
+from infra.twilio.functions import FUNCTIONS
+from infra.twilio.messaging_service import MessagingService
 from infra.twilio.number_pool import NumberPool
 from infra.twilio.number_webhooks import NumberWebhooks
 from infra.twilio.proxy_service import ProxyService
@@ -40,7 +42,8 @@ class Parley(provider.Provider):
 
     name = "parley"
     version = "0.1.0"
-    resources = provider.table(ProxyService(), NumberPool(), NumberWebhooks())
+    invokes = FUNCTIONS
+    resources = provider.table(ProxyService(), NumberPool(), NumberWebhooks(), MessagingService())
 
     def schema(self) -> dict[str, Any]:
         """Return the package schema, kept in `schema.json`."""
@@ -80,7 +83,7 @@ class Parley(provider.Provider):
     ) -> tuple[Properties, list[CheckFailure]]:
         """Check a resource's inputs with the account at hand, so that a number nobody owns fails in the preview."""
         del naming
-        if not isinstance(resource, ProxyService | NumberPool):
+        if not isinstance(resource, ProxyService | NumberPool | MessagingService):
             raise TypeError(f"no checks for {type(resource).__name__}")
         return resource.check_for(self.ctx, inputs, old_inputs)
 

@@ -17,6 +17,9 @@ NumberSelectionBehavior = Literal["prefer-sticky", "avoid-sticky"]
 Capability = Literal["voice", "sms", "mms"]
 """What a phone number can carry."""
 
+Usecase = Literal["notifications", "marketing", "verification", "discussion", "poll", "undeclared"]
+"""What a Messaging Service is for."""
+
 
 class NumberOrder(TypedDict):
     """Numbers of one kind to buy. They cost money from the moment they are bought.
@@ -291,3 +294,120 @@ class NumberWebhooks(_Resource):
             },
             opts,
         )
+
+
+class MessagingService(_Resource):
+    """A Messaging Service and its numbers: what a US A2P campaign is registered for.
+
+    Import it by its SID (MG…).
+    """
+
+    friendly_name: pulumi.Output[str] = pulumi.property("friendlyName")
+    """Name of the service."""
+    numbers: pulumi.Output[list[str]] = pulumi.property("numbers")
+    """Its numbers, by SID."""
+    use_inbound_webhook_on_number: pulumi.Output[bool] = pulumi.property("useInboundWebhookOnNumber")
+    """Whether each number's own webhook is asked about texts."""
+    usecase: pulumi.Output[str] = pulumi.property("usecase")
+    """What it is for."""
+    sid: pulumi.Output[str] = pulumi.property("sid")
+    """Its SID (MG…)."""
+    account_sid: pulumi.Output[str] = pulumi.property("accountSid")
+    """The account that it belongs to (AC…)."""
+    campaign_status: pulumi.Output[str] = pulumi.property("campaignStatus")
+    """Status of its A2P campaign as Twilio tells it, such as VERIFIED; none where there is none."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        friendly_name: pulumi.Input[str],
+        numbers: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
+        use_inbound_webhook_on_number: pulumi.Input[bool] = True,
+        usecase: pulumi.Input[Usecase] = "undeclared",
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Create the service and put the numbers into it.
+
+        `friendly_name`: 1 to 64 characters, not secret. `numbers`: SIDs (PN…) of numbers that are in no other Messaging
+        Service. `use_inbound_webhook_on_number`: leave it true, or texts pass by the webhooks of the numbers.
+        `usecase`: what it is for.
+        """
+        super().__init__(
+            "parley:index:MessagingService",
+            resource_name,
+            {
+                "friendly_name": friendly_name,
+                "numbers": numbers,
+                "use_inbound_webhook_on_number": use_inbound_webhook_on_number,
+                "usecase": usecase,
+                "sid": None,
+                "account_sid": None,
+                "campaign_status": None,
+            },
+            opts,
+        )
+
+
+# Functions ------------------------------------------------------------------------------------------------------
+
+
+@pulumi.output_type
+class GetAccountResult(dict[str, Any]):
+    """What an account is."""
+
+    account_sid: str = pulumi.property("accountSid")
+    """Its SID (AC…)."""
+    friendly_name: str = pulumi.property("friendlyName")
+    """Its name."""
+    status: str = pulumi.property("status")
+    """One of active, suspended, closed."""
+    type: str = pulumi.property("type")
+    """Trial or Full."""
+    owner_account_sid: str = pulumi.property("ownerAccountSid")
+    """The account that it belongs to: itself, or the parent of a subaccount."""
+    records_every_call: bool = pulumi.property("recordsEveryCall")
+    """Whether its recording default is on, which no consent can stop."""
+
+
+@pulumi.output_type
+class AccountNumber(dict[str, Any]):
+    """A number of the account; the phone number itself is not told."""
+
+    sid: str = pulumi.property("sid")
+    """Its SID (PN…)."""
+    iso_country: str = pulumi.property("isoCountry")
+    """Its country, ISO 3166-1 alpha-2."""
+    capabilities: list[str] = pulumi.property("capabilities")
+    """What it carries: some of mms, sms, voice."""
+    in_proxy: bool = pulumi.property("inProxy")
+    """Whether a Proxy service has it."""
+    overridden: bool = pulumi.property("overridden")
+    """Whether an application or a trunk wins over its URLs."""
+
+
+@pulumi.output_type
+class GetNumbersResult(dict[str, Any]):
+    """Numbers of an account."""
+
+    numbers: list[AccountNumber] = pulumi.property("numbers")
+    """The numbers, by their SIDs."""
+
+
+def get_account(*, opts: pulumi.InvokeOptions | None = None) -> pulumi.Output[GetAccountResult]:
+    """Return what the account of the provider is, and whether a default of it records every call."""
+    return pulumi.runtime.invoke_output("parley:index:getAccount", {}, opts, GetAccountResult)
+
+
+def get_numbers(
+    *,
+    country: pulumi.Input[str] | None = None,
+    capabilities: pulumi.Input[Sequence[Capability]] | None = None,
+    opts: pulumi.InvokeOptions | None = None,
+) -> pulumi.Output[GetNumbersResult]:
+    """Return the numbers of the account that a pool can adopt.
+
+    `country`: only those of a country, ISO 3166-1 alpha-2. `capabilities`: only those that carry all of these.
+    """
+    wanted = {"country": country, "capabilities": capabilities}
+    return pulumi.runtime.invoke_output("parley:index:getNumbers", wanted, opts, GetNumbersResult)

@@ -48,6 +48,12 @@ def shape(inputs: Mapping[str, Any], token: str) -> list[CheckFailure]:
     return list(_object(inputs, declared["inputProperties"], declared.get("requiredInputs", []), ""))
 
 
+def arguments(given: Mapping[str, Any], token: str) -> list[CheckFailure]:
+    """Hold the arguments of a function against the schema, as `shape` does the inputs of a resource."""
+    declared = package()["functions"][token].get("inputs", {})
+    return list(_object(given, declared.get("properties", {}), declared.get("required", []), ""))
+
+
 def _object(
     given: Mapping[str, Any], properties: Mapping[str, Any], required: list[str], under: str
 ) -> Iterator[CheckFailure]:

@@ -53,12 +53,11 @@ Of calls and texts without Proxy:
 - a call made by REST rings in the background, or in the scripted call that it came from, whatever its `Timeout`;
 - how the files of a message are fetched: by GET here, after the message was taken.
 
-Not carried out: API keys of less reach than the whole account, Messaging Services and Advanced Opt-Out, toll-free's
-network-level opt-out, SharedKey signatures, HTTP redirects, GET webhooks, `timeLimit`, the timeouts and finishing keys
-of `Gather`, `Dial` and `Record`, resources of conferences, recording configurations,
-encryption and storage of recordings elsewhere, add-ons, composition hooks, tracks' subscriptions, chat services of
-one's own, roles, timers and media of conversations, TwiML beyond `local.twilio.twiml`. Such paths answer 404 with code
-20404.
+Not carried out: API keys of less reach than the whole account, sending by a Messaging Service, Advanced Opt-Out,
+toll-free's network-level opt-out, SharedKey signatures, HTTP redirects, GET webhooks, `timeLimit`, the timeouts and
+finishing keys of `Gather`, `Dial` and `Record`, resources of conferences, recording configurations, encryption and
+storage of recordings elsewhere, add-ons, composition hooks, tracks' subscriptions, chat services of one's own, roles,
+timers and media of conversations, TwiML beyond `local.twilio.twiml`. Such paths answer 404 with code 20404.
 """
 
 from local.twilio.emulator import Emulator

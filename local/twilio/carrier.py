@@ -13,6 +13,7 @@ from local.twilio.compositions import Compositions
 from local.twilio.conversations import Conversations
 from local.twilio.errors import TwilioError
 from local.twilio.messaging import Messaging
+from local.twilio.messaging_services import MessagingServices
 from local.twilio.numbers import Numbers
 from local.twilio.proxy import Proxy
 from local.twilio.recordings import Recordings
@@ -40,6 +41,7 @@ class Carrier:
     numbers: Numbers
     proxy: Proxy
     messaging: Messaging
+    messaging_services: MessagingServices
     recordings: Recordings
     video: Video
     voice: Voice
@@ -87,6 +89,7 @@ class Carrier:
         self.numbers = Numbers(state, now)
         self.proxy = Proxy(state, now, self.alerts.record)
         self.messaging = Messaging(state, now)
+        self.messaging_services = MessagingServices(state, now, self.numbers)
         self.defaults = AccountDefaults(state, now)
         self.recordings = Recordings(state, now, self._notices.append)
         self.video = Video(state, now, self._notices.append)

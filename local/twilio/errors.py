@@ -45,6 +45,8 @@ CODES: Final[dict[int, Code]] = {
     21421: Code(400, "error", "PhoneNumber is invalid"),
     21422: Code(400, "error", "PhoneNumber is not available"),
     21452: Code(400, "error", "No phone numbers found in the area code"),
+    21710: Code(409, "error", "Phone Number or Short Code is already in the Messaging Service."),
+    21712: Code(409, "error", "Phone Number or Short Code is associated with another Messaging Service"),
     21602: Code(400, "error", "Message body is required"),
     21606: Code(400, "error", "The 'From' phone number is not a message-capable number of this account"),
     21610: Code(400, "warning", "Attempt to send to unsubscribed recipient"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -446,6 +446,11 @@ class Simulator:
         """
         voice = not isinstance(resource, Message)
         kinds = ("Url", "FallbackUrl")
+        service = None if voice else self._carrier.messaging_services.of_number(owned.sid)
+        if service is not None and not service.use_inbound_webhook_on_number:
+            # The service answers for its numbers, or nobody does.
+            urls: dict[str, str | None] = {"SmsUrl": service.inbound_request_url, "SmsFallbackUrl": ""}
+            owned = replace(owned, settings=owned.settings | urls)
         url, fallback = (owned.settings[f"{'Voice' if voice else 'Sms'}{each}"] or "" for each in kinds)
         if not url:
             return

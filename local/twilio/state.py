@@ -205,6 +205,23 @@ class Call:
 
 
 @dataclass(slots=True)
+class MessagingService:
+    """A Messaging Service. `numbers` are SIDs, `campaigns` its A2P campaigns as the API shows them."""
+
+    sid: str
+    account_sid: str
+    friendly_name: str
+    created: float
+    updated: float
+    seq: int
+    usecase: str = "undeclared"
+    use_inbound_webhook_on_number: bool = False
+    inbound_request_url: str = ""
+    numbers: list[str] = field(default_factory=list)
+    campaigns: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Conference:
     """A conference. `present` are the SIDs of the calls in it, `hosts` those with whose end it ends."""
 
@@ -470,6 +487,7 @@ class State:
     messages: dict[str, Message] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     conferences: dict[str, Conference] = field(default_factory=dict)
+    messaging_services: dict[str, MessagingService] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
     transcriptions: dict[str, Transcription] = field(default_factory=dict)
     defaults: dict[str, AccountDefault] = field(default_factory=dict)
@@ -503,6 +521,7 @@ class State:
         "messages": Message,
         "calls": Call,
         "conferences": Conference,
+        "messaging_services": MessagingService,
         "recordings": Recording,
         "transcriptions": Transcription,
         "defaults": AccountDefault,
@@ -522,6 +541,7 @@ class State:
     YOUNGER: ClassVar[frozenset[str]] = frozenset(
         {
             "conferences",
+            "messaging_services",
             "recordings",
             "transcriptions",
             "defaults",

@@ -26,6 +26,7 @@ CLASSES = {
     "parley:index:ProxyService": resources.ProxyService,
     "parley:index:NumberPool": resources.NumberPool,
     "parley:index:NumberWebhooks": resources.NumberWebhooks,
+    "parley:index:MessagingService": resources.MessagingService,
 }
 
 
@@ -198,3 +199,28 @@ def test_the_secret_stays_a_secret_on_the_wire() -> None:
     )
     answer = Parley().CheckConfig(provider_pb2.CheckRequest(news=news), typing.cast("grpc.ServicerContext", None))
     assert answer.inputs.fields["apiSecret"].struct_value.fields["value"].string_value == "hush-hush"
+
+
+RESULTS: dict[str, tuple[Any, Any]] = {
+    "parley:index:getAccount": (resources.get_account, resources.GetAccountResult),
+    "parley:index:getNumbers": (resources.get_numbers, resources.GetNumbersResult),
+}
+
+
+@pytest.mark.parametrize("token", RESULTS)
+def test_the_typed_functions_take_and_give_what_the_schema_says(token: str) -> None:
+    """A typed function has the schema's arguments, and its result the schema's properties."""
+    declared, (function, result) = rules.package()["functions"][token], RESULTS[token]
+    taken = {
+        camel(name)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "opts"
+    }
+    assert taken == set(declared.get("inputs", {}).get("properties", {}))
+    assert set(_types.output_type_types(result)) == set(declared["outputs"]["properties"])
+
+
+def test_the_typed_number_has_what_the_schema_says() -> None:
+    """A number of an account has the schema's properties."""
+    declared = rules.package()["types"]["parley:index:AccountNumber"]["properties"]
+    assert set(_types.output_type_types(resources.AccountNumber)) == set(declared)

@@ -80,6 +80,7 @@ TABLES: Final = (
     "api",
     "conversations",
     "iam",
+    "messaging",
     "monitor",
     "proxy",
     "recordings",
