@@ -177,6 +177,16 @@ class MessagingServiceState:
     settings: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class EventSinkState:
+    """A sink of Event Streams as Twilio has it; `destination` is empty for one that is no webhook."""
+
+    sid: str
+    description: str
+    destination: str
+    status: str
+
+
 class Account:
     """What the resources do with one Twilio account. Every method raises TwilioError."""
 
@@ -481,6 +491,64 @@ class Account:
             found = self._rest.messaging.v1.services(sid).us_app_to_person.list(limit=1)
         return str(found[0].campaign_status) if found else "none"
 
+    # Event Streams
+
+    def event_sinks(self) -> list[EventSinkState]:
+        """Return the sinks of the account."""
+        with self._told("list the account's event sinks"):
+            return [_event_sink(each) for each in self._rest.events.v1.sinks.stream(page_size=PAGE_SIZE)]
+
+    def event_sink(self, sid: str) -> EventSinkState | None:
+        """Return a sink, None when there is none."""
+        try:
+            with self._told(f"read event sink {sid}"):
+                return _event_sink(self._rest.events.v1.sinks(sid).fetch())
+        except TwilioError as error:
+            if error.gone:
+                return None
+            raise
+
+    def create_event_sink(self, description: str, destination: str) -> EventSinkState:
+        """Create a webhook sink that is told one event at a time."""
+        configuration = {"destination": destination, "method": "POST", "batch_events": False}
+        with self._told("create the event sink"):
+            return _event_sink(
+                self._rest.events.v1.sinks.create(
+                    description=description, sink_configuration=configuration, sink_type="webhook"
+                )
+            )
+
+    def describe_event_sink(self, sid: str, description: str) -> EventSinkState:
+        """Describe a sink: nothing else of it can be changed."""
+        with self._told(f"update event sink {sid}"):
+            return _event_sink(self._rest.events.v1.sinks(sid).update(description=description))
+
+    def delete_event_sink(self, sid: str) -> None:
+        """Delete a sink; well if it is gone."""
+        with self._tolerant(f"delete event sink {sid}"):
+            self._rest.events.v1.sinks(sid).delete()
+
+    def subscriptions(self, sink_sid: str) -> list[tuple[str, list[str]]]:
+        """Return the subscriptions of a sink by their SIDs, each with its types in order."""
+        with self._told(f"list the subscriptions of event sink {sink_sid}"):
+            found = self._rest.events.v1.subscriptions
+            return [
+                (each.sid, sorted(one.type for one in found(each.sid).subscribed_events.list()))
+                for each in found.stream(sink_sid=sink_sid, page_size=PAGE_SIZE)
+            ]
+
+    def subscribe(self, sink_sid: str, description: str, types: Collection[str]) -> None:
+        """Let a sink be told of these types of events."""
+        with self._told(f"subscribe event sink {sink_sid}"):
+            self._rest.events.v1.subscriptions.create(
+                description=description, sink_sid=sink_sid, types=[{"type": each} for each in types]
+            )
+
+    def unsubscribe(self, sid: str) -> None:
+        """Delete a subscription; well if it is gone."""
+        with self._tolerant(f"delete subscription {sid}"):
+            self._rest.events.v1.subscriptions(sid).delete()
+
     @contextmanager
     def _told(self, doing: str) -> Iterator[None]:
         """Turn whatever the package raises into a TwilioError that says what was being done."""
@@ -532,6 +600,13 @@ def _messaging_service(service: Any) -> MessagingServiceState:
         "usecase": service.usecase or "undeclared",
     }
     return MessagingServiceState(service.sid, service.account_sid, settings)
+
+
+def _event_sink(sink: Any) -> EventSinkState:
+    configuration = sink.sink_configuration or {}
+    return EventSinkState(
+        sink.sid, sink.description or "", str(configuration.get("destination", "")), str(sink.status or "")
+    )
 
 
 def _service(service: Any) -> Service:

@@ -10,6 +10,7 @@ from infra import provider
 from infra.provider import UNKNOWN, CheckFailure, Diff, Naming, Properties, ProviderError, Resource
 from infra.twilio import rules
 from infra.twilio.client import Account, is_loopback
+from infra.twilio.event_sink import EventSink
 from infra.twilio.functions import FUNCTIONS
 from infra.twilio.messaging_service import MessagingService
 from infra.twilio.number_pool import NumberPool
@@ -43,7 +44,7 @@ class Parley(provider.Provider):
     name = "parley"
     version = "0.1.0"
     invokes = FUNCTIONS
-    resources = provider.table(ProxyService(), NumberPool(), NumberWebhooks(), MessagingService())
+    resources = provider.table(ProxyService(), NumberPool(), NumberWebhooks(), MessagingService(), EventSink())
 
     def schema(self) -> dict[str, Any]:
         """Return the package schema, kept in `schema.json`."""
@@ -83,7 +84,7 @@ class Parley(provider.Provider):
     ) -> tuple[Properties, list[CheckFailure]]:
         """Check a resource's inputs with the account at hand, so that a number nobody owns fails in the preview."""
         del naming
-        if not isinstance(resource, ProxyService | NumberPool | MessagingService):
+        if not isinstance(resource, ProxyService | NumberPool | MessagingService | EventSink):
             raise TypeError(f"no checks for {type(resource).__name__}")
         return resource.check_for(self.ctx, inputs, old_inputs)
 

@@ -349,6 +349,51 @@ class MessagingService(_Resource):
         )
 
 
+class EventSink(_Resource):
+    """A webhook that Event Streams tells of events, with its subscription. Import it by its SID (DG…)."""
+
+    description: pulumi.Output[str] = pulumi.property("description")
+    """What the sink is for."""
+    destination: pulumi.Output[str] = pulumi.property("destination")
+    """HTTPS URL that is told."""
+    types: pulumi.Output[list[str]] = pulumi.property("types")
+    """Types of events that it is told of."""
+    sid: pulumi.Output[str] = pulumi.property("sid")
+    """Its SID (DG…)."""
+    subscription_sid: pulumi.Output[str] = pulumi.property("subscriptionSid")
+    """SID of its subscription (DF…)."""
+    status: pulumi.Output[str] = pulumi.property("status")
+    """Its status as Twilio tells it, such as active."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        description: pulumi.Input[str],
+        destination: pulumi.Input[str],
+        types: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Create the sink and subscribe it.
+
+        `description`: 1 to 255 characters, not secret. `destination`: HTTPS URL, such as a gate's `/twilio/events`;
+        another one makes a new sink. `types`: entries of the debugger unless given.
+        """
+        super().__init__(
+            "parley:index:EventSink",
+            resource_name,
+            {
+                "description": description,
+                "destination": destination,
+                "types": types,
+                "sid": None,
+                "subscription_sid": None,
+                "status": None,
+            },
+            opts,
+        )
+
+
 # Functions ------------------------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,11 @@ Of recordings and media:
 - when a call is in the bulk export: from its end on here, under the day on which it began;
 - media of messages are served at once, where the real one answers 307 to a host of its own.
 
+Of events:
+
+- a sink of Event Streams: active at once, told of the debugger's alerts only, and of each once;
+- what a Messaging Service does beyond deciding who is asked about a text: nothing here.
+
 Of video and conversations:
 
 - which of several matching Recording Rules counts: the last one here;

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class Alerts:
     """The account's debugger log. Not thread-safe: the caller holds the carrier's lock."""
 
-    def __init__(self, state: State, now: Callable[[], float]) -> None:
+    def __init__(self, state: State, now: Callable[[], float], told: Callable[[Alert], None]) -> None:
         self._state = state
         self._now = now
+        self._told = told
 
     def record(
         self,
@@ -51,6 +52,7 @@ class Alerts:
             response_body,
         )
         self._state.alerts[alert.sid] = alert
+        self._told(alert)
         return alert
 
     def fetch(self, account_sid: str, sid: str) -> Alert:

@@ -12,6 +12,7 @@ from local.twilio.alerts import Alerts
 from local.twilio.compositions import Compositions
 from local.twilio.conversations import Conversations
 from local.twilio.errors import TwilioError
+from local.twilio.events import EventStreams
 from local.twilio.messaging import Messaging
 from local.twilio.messaging_services import MessagingServices
 from local.twilio.numbers import Numbers
@@ -23,11 +24,11 @@ from local.twilio.video import Video
 from local.twilio.voice import Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from local.clock import Clock
     from local.twilio.callbacks import Notice
-    from local.twilio.state import Call
+    from local.twilio.state import Alert, Call
 
 
 class Carrier:
@@ -42,6 +43,7 @@ class Carrier:
     proxy: Proxy
     messaging: Messaging
     messaging_services: MessagingServices
+    events: EventStreams
     recordings: Recordings
     video: Video
     voice: Voice
@@ -52,6 +54,8 @@ class Carrier:
         self.account_sid = account_sid
         self._credentials = (auth_token, {api_key: api_secret})
         self._notices: list[Notice] = []
+        self.on_alert: Callable[[Alert], None] = lambda _: None
+        """Is told each alert, with the lock held."""
         self._claims: set[tuple[str, str]] = set()
         self.reset()
         clock.subscribe(self._on_clock)
@@ -85,7 +89,8 @@ class Carrier:
         now = self.clock.now
         self._notices.clear()
         self.state = state
-        self.alerts = Alerts(state, now)
+        self.alerts = Alerts(state, now, self._alerted)
+        self.events = EventStreams(state, now)
         self.numbers = Numbers(state, now)
         self.proxy = Proxy(state, now, self.alerts.record)
         self.messaging = Messaging(state, now)
@@ -96,6 +101,9 @@ class Carrier:
         self.conversations = Conversations(state, now)
         self.compositions = Compositions(state, now, self.video, self._notices.append)
         self.voice = Voice(state, now, self._call_began, self.recordings.call_ended)
+
+    def _alerted(self, alert: Alert) -> None:
+        self.on_alert(alert)
 
     def settle(self, processing_seconds: float) -> list[Notice]:
         """Let the products act on the time, and return, once, what there is to tell. The caller holds the lock."""

@@ -68,6 +68,7 @@ class Emulator:
         self.callbacks = Callbacks(self.carrier, self.webhooks)
         self.chat = Chat(self.carrier, self.webhooks)
         self.simulator = Simulator(self.carrier, self.webhooks, self.callbacks, self.chat)
+        self.carrier.on_alert = self.webhooks.tell_alert
         self._routes = routes.url_map()
         clock.subscribe(self._on_clock)
 

@@ -222,6 +222,32 @@ class MessagingService:
 
 
 @dataclass(slots=True)
+class EventSink:
+    """Where events go. `kind` is webhook, kinesis, segment or email."""
+
+    sid: str
+    account_sid: str
+    description: str
+    kind: str
+    configuration: dict[str, Any]
+    created: float
+    seq: int
+
+
+@dataclass(slots=True)
+class EventSubscription:
+    """Which types of events a sink is told of."""
+
+    sid: str
+    account_sid: str
+    sink_sid: str
+    description: str
+    types: list[str]
+    created: float
+    seq: int
+
+
+@dataclass(slots=True)
 class Conference:
     """A conference. `present` are the SIDs of the calls in it, `hosts` those with whose end it ends."""
 
@@ -488,6 +514,8 @@ class State:
     calls: dict[str, Call] = field(default_factory=dict)
     conferences: dict[str, Conference] = field(default_factory=dict)
     messaging_services: dict[str, MessagingService] = field(default_factory=dict)
+    event_sinks: dict[str, EventSink] = field(default_factory=dict)
+    event_subscriptions: dict[str, EventSubscription] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
     transcriptions: dict[str, Transcription] = field(default_factory=dict)
     defaults: dict[str, AccountDefault] = field(default_factory=dict)
@@ -522,6 +550,8 @@ class State:
         "calls": Call,
         "conferences": Conference,
         "messaging_services": MessagingService,
+        "event_sinks": EventSink,
+        "event_subscriptions": EventSubscription,
         "recordings": Recording,
         "transcriptions": Transcription,
         "defaults": AccountDefault,
@@ -542,6 +572,8 @@ class State:
         {
             "conferences",
             "messaging_services",
+            "event_sinks",
+            "event_subscriptions",
             "recordings",
             "transcriptions",
             "defaults",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import logging
 import threading
 import uuid
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urldefrag, urlencode, urlsplit
 
 import urllib3
 
+from local.twilio.events import cloud_events
 from local.twilio.moments import iso8601
 from local.twilio.signing import IDEMPOTENCY_HEADER, SIGNATURE_HEADER, sign
 
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
 
     from local.twilio.carrier import Carrier
     from local.twilio.faults import Fault, Faults
+    from local.twilio.state import Alert
 
 _LOG = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS: Final = 15.0
 """How long Twilio waits for a webhook's answer."""
+EVENT_SECONDS: Final = 5.0
+"""How long Event Streams waits for a sink's answer."""
 LOG_LENGTH: Final = 1000
 UNHEARD: Final = frozenset({"lost", "late"})
 """Problems of which the carrier learns nothing: it leaves no alert."""
@@ -197,8 +202,11 @@ class Webhooks:
             SIGNATURE_HEADER: sign(auth_token, url, webhook.fields),
             IDEMPOTENCY_HEADER: token,
         }
+        return self._posted(replace(webhook, url=url), headers, urlencode(webhook.fields).encode())
+
+    def _posted(self, webhook: Webhook, headers: Mapping[str, str], sent: bytes) -> Reply:
         try:
-            status, answered, body = self._post(url, headers, urlencode(webhook.fields).encode(), webhook.timeout)
+            status, answered, body = self._post(webhook.url, headers, sent, webhook.timeout)
         except TimeoutError:
             return Reply(problem="timeout")
         except (DeliveryError, OSError) as error:
@@ -249,6 +257,32 @@ class Webhooks:
         self._log.clear()
         with self._idle:
             self._late.clear()
+
+    def tell_alert(self, alert: Alert) -> None:
+        """Tell the sinks of Event Streams an alert, in the background. The caller holds the lock."""
+        for url in self._carrier.events.told(alert.account_sid):
+            self.later(partial(self._tell_event, alert, url))
+
+    def _tell_event(self, alert: Alert, url: str) -> None:
+        """Post an alert as a CloudEvent: the signature is that of the URL, which names the body's hash."""
+        body = cloud_events(alert)
+        mark = "&" if urlsplit(url).query else "?"
+        signed = f"{url}{mark}bodySHA256={hashlib.sha256(body).hexdigest()}"
+        webhook, token = Webhook("event", alert.account_sid, signed, {}, EVENT_SECONDS), str(uuid.uuid4())
+        fault = self.strike(webhook)
+        if fault is not None and fault.mode in {"lost", "refuse"}:
+            self._note(webhook, token, "lost", Reply(problem="lost"))
+            return
+        with self._carrier.lock:
+            auth_token = self._carrier.state.accounts[alert.account_sid].auth_token
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            SIGNATURE_HEADER: sign(auth_token, signed, {}),
+            IDEMPOTENCY_HEADER: token,
+        }
+        for _ in range(1 + (fault is not None and fault.mode == "duplicate")):
+            reply = self._posted(webhook, headers, body)
+            self._note(webhook, token, "answered" if reply.problem is None else "failed", reply)
 
     def later(self, job: Callable[[], None]) -> None:
         """Run a job that delivers webhooks, in order and in the background, so that a REST answer need not wait."""

@@ -27,6 +27,7 @@ CLASSES = {
     "parley:index:NumberPool": resources.NumberPool,
     "parley:index:NumberWebhooks": resources.NumberWebhooks,
     "parley:index:MessagingService": resources.MessagingService,
+    "parley:index:EventSink": resources.EventSink,
 }
 
 

@@ -79,6 +79,7 @@ TABLES: Final = (
     "accounts",
     "api",
     "conversations",
+    "events",
     "iam",
     "messaging",
     "monitor",
