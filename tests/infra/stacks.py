@@ -160,13 +160,14 @@ def run(
     config: Mapping[str, Any],
     *,
     stack: str,
+    project: str = "parley",
     preview: bool = False,
     encrypted: Collection[str] = SECRET_KEYS,
 ) -> Recorder:
     """Run a Pulumi program against a recorder, with `config` as the stack's config."""
     recorder = Recorder()
     set_root_resource(None)  # type: ignore[arg-type]  # each run has a root, outputs and transformations of its own
-    pulumi.runtime.set_mocks(recorder, project="parley", stack=stack, preview=preview)
+    pulumi.runtime.set_mocks(recorder, project=project, stack=stack, preview=preview)
     texts = {f"parley:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
     pulumi_config.set_all_config(texts, [f"parley:{key}" for key in encrypted])
 
