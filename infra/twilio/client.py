@@ -235,6 +235,17 @@ class Account:
 
     # Proxy services
 
+    def may_use_proxy(self) -> bool:
+        """Tell whether Twilio lets these credentials read Proxy at all: 403 is no."""
+        try:
+            with self._told("ask for Proxy"):
+                self._rest.proxy.v1.services.list(limit=1, page_size=1)
+        except TwilioError as error:
+            if error.status == 403:
+                return False
+            raise
+        return True
+
     def service(self, sid: str) -> Service | None:
         """Return the Proxy service `sid`, None when there is none."""
         try:

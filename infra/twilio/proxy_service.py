@@ -12,6 +12,7 @@ Decisions:
   deletes sessions and interactions with their service. `forceDestroy` says otherwise.
 * `ChatInstanceSid` is no input: it copies each message into a Chat service, out of reach of the retention schedule.
   One that somebody else sets shows up as drift and is cleared by the next update.
+* An account without access to Proxy is told so in the preview, with the way to `direct`.
 * An account that records every call by itself (its recording default) is refused in the preview already: no consent is
   asked before such a recording. Where Twilio does not tell, the preview says so and goes on; a create or an update does
   not.
@@ -50,6 +51,11 @@ _RECORDS: Final = (
     f" Console, Voice, Settings, or `curl -X DELETE -u KEY:SECRET {RECORDING_DEFAULT}`), then try again"
 )
 
+_CLOSED: Final = (
+    "the account or its API key may not use Twilio Proxy, which is closed to new customers: ask Twilio, or do without"
+    " (`pulumi config set parley:masking direct`, docs/direct.md)"
+)
+
 
 class ProxyService(Resource[Account]):
     """A Twilio Proxy service, its webhooks and the rules by which it picks numbers."""
@@ -66,7 +72,7 @@ class ProxyService(Resource[Account]):
         failures = rules.shape({name: value for name, value in given.items() if name != _CHAT}, self.token)
         if not failures:
             failures = list(_problems(given, loopback=_is_local(account)))
-        return given, failures or list(_recorded_anyway(account))
+        return given, failures or [*_recorded_anyway(account), *_no_access(account)]
 
     def create(self, ctx: Account, inputs: Properties, /) -> tuple[str, Properties]:
         """Create the service, or take over the one that an earlier, lost answer was about."""
@@ -142,6 +148,17 @@ def _recorded_anyway(account: Account | None) -> Iterator[CheckFailure]:
     except TwilioError as error:
         # The engine shows what a plugin writes here; a preview away from the network is none the worse for it.
         print(f"warning: {error} Whether the account records every call is not known.", file=sys.stderr)  # noqa: T201
+
+
+def _no_access(account: Account | None) -> Iterator[CheckFailure]:
+    """Yield a failure if the account may not use Proxy, with the way to do without."""
+    if account is None:
+        return
+    try:
+        if not account.may_use_proxy():
+            yield CheckFailure("", _CLOSED)
+    except TwilioError as error:
+        print(f"warning: {error} Whether the account may use Proxy is not known.", file=sys.stderr)  # noqa: T201
 
 
 def _refuse_default(account: Account) -> None:

@@ -13,6 +13,7 @@ from infra.twilio.proxy_service import ProxyService
 from tests.infra.twilio_stack import ACCOUNT, LINE, NEW_YORK, SERVICE, TwilioStack
 
 READ = "GET /voice.twilio.com/v2/AccountDefaultConfiguration/Recording"
+ASK = "GET /proxy.twilio.com/v1/Services?PageSize=1"
 """What the check asks of Twilio."""
 
 
@@ -224,7 +225,7 @@ def test_a_preview_works_with_values_that_are_not_known_yet(stack: TwilioStack) 
     assert shown["sid"] is UNKNOWN
     assert shown["interceptCallbackUrl"] is UNKNOWN
     assert shown["geoMatchLevel"] == "country"
-    assert stack.http.log == [READ]
+    assert stack.http.log == [READ, ASK]
 
 
 def test_an_update_of_a_service_that_is_gone_names_the_way_out(stack: TwilioStack) -> None:
@@ -300,3 +301,17 @@ def test_a_default_that_is_switched_off_is_none(
     assert not stack.account.records_every_call()
     monkeypatch.setattr(stack.account._rest, "request", lambda *_arguments: Response(200, "not JSON"))
     assert stack.account.records_every_call()
+
+
+def test_an_account_without_proxy_is_told_in_the_preview(stack: TwilioStack) -> None:
+    """Where Twilio refuses Proxy the preview says so, with the way to do without it."""
+    stack.fault(mode="error", status=403, code=20403, match="GET proxy.*Services")
+    with pytest.raises(CheckFailed, match="parley:masking direct"):
+        stack.check(SERVICE, "line", LINE)
+
+
+def test_a_preview_away_from_proxy_only_warns(stack: TwilioStack, capfd: pytest.CaptureFixture[str]) -> None:
+    """Where Twilio does not say whether Proxy may be used, the preview says that, and goes on."""
+    stack.fault(mode="error", status=401, code=20003, match="GET proxy.*Services")
+    stack.check(SERVICE, "line", LINE)
+    assert "may use Proxy is not known" in capfd.readouterr().err
