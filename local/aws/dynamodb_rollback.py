@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from moto.dynamodb import models
+from moto.dynamodb import models, responses
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
@@ -28,8 +28,16 @@ class _CopyAllButTables:
         return value if isinstance(value, Table) else copy.deepcopy(value)
 
 
+ITEMS_LIMIT = 100
+"""How many items a transaction may have (API reference, TransactGetItems)."""
+
+
 def install(mends: Mends) -> None:
-    """Roll back by item instead of by table. The API's lock keeps other writers out meanwhile."""
+    """Roll back by item instead of by table. The API's lock keeps other writers out meanwhile.
+
+    A transaction also reads as many items as DynamoDB lets it since 2022, where moto stops at 25.
+    """
+    mends.replace(responses, "TRANSACTION_MAX_ITEMS", ITEMS_LIMIT)
     mends.replace(models, "copy", _CopyAllButTables)
     mends.wrap(DynamoDBBackend, "transact_write_items", _transact_write_items)
 

@@ -186,6 +186,8 @@ class MemoryTable:
 
     def transact_get_items(self, **arguments: Any) -> Item:
         """Return items as they are at one moment."""
+        if len(arguments["TransactItems"]) > 100:
+            raise _refused("ValidationException")
         with self._lock:
             return {"Responses": [self.get_item(**each["Get"]) for each in arguments["TransactItems"]]}
 

@@ -53,13 +53,28 @@ def states(world: World) -> dict[str, str]:
 class TestOpened:
     """Which sessions there are."""
 
-    @pytest.mark.parametrize("count", [1, 11])
-    def test_two_to_ten(self, world: World, count: int) -> None:
-        """One person alone, and more than ten, are refused by name."""
+    @pytest.mark.parametrize("count", [1, 6])
+    def test_two_to_five(self, world: World, count: int) -> None:
+        """One person alone, and more than five, are refused by name."""
         people = [{"identifier": f"+121255501{place:02d}"} for place in range(count)]
         answer = world.open(participants=people)
         assert problem_of(answer) == (400, "invalid-body")
-        assert body(answer)["errors"] == [{"path": "participants", "reason": "is not a list of 2 to 10 participants"}]
+        assert body(answer)["errors"] == [{"path": "participants", "reason": "is not a list of 2 to 5 participants"}]
+
+    @pytest.mark.moto_table
+    def test_five(self, world: World) -> None:
+        """Five people are connected, whatever scopes are wanted, and a text of one reaches the four others."""
+        people = [f"+121255501{place:02d}" for place in range(5)]
+        for party in people:
+            for scope in ("manage", "store_messages", "transcribe"):
+                world.consent(party, scope=scope)
+        participants = [{"identifier": each} for each in people]
+        session = body(world.open(participants=participants, store=True, transcribe=True))
+        assert {each["scope"] for each in session["scopes"] if each["permit"]} == {"manage", "store_messages"}
+        world.text(people[0], masked(session), "All here?")
+        assert [world.received(each).count("All here?") for each in people] == [0, 1, 1, 1, 1]
+        world.consent(people[4], "withdrawn")
+        assert world.session(session["session"]).status == "closed"
 
     def test_nobody_twice(self, world: World) -> None:
         """The same person twice among three is refused."""

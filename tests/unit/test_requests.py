@@ -463,9 +463,9 @@ class TestSession:
         assert [error["path"] for error in raised.value.errors] == [path]
 
     def test_reads_more_than_two_people_where_sessions_are_our_own(self) -> None:
-        """Two to ten people are read, nobody twice, and without recordings of their calls."""
-        people = [{"identifier": f"+121255501{place:02d}"} for place in range(11)]
-        assert len(read_session(session_body(participants=people[:10]), direct=True).identifiers) == 10
+        """Two to five people are read, nobody twice, and without recordings of their calls."""
+        people = [{"identifier": f"+121255501{place:02d}"} for place in range(6)]
+        assert len(read_session(session_body(participants=people[:5]), direct=True).identifiers) == 5
         wrong: tuple[tuple[str, dict[str, Any]], ...] = (
             ("participants", {"participants": people}),
             ("participants", {"participants": [*people[:2], people[0]]}),

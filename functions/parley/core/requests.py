@@ -329,8 +329,8 @@ def session_request(
     for path in ("idle_ttl", "reopens"):
         if raw.get(path) is not None and not direct:
             reader.error(path, "is only for stacks whose sessions are their own (parley:masking direct)")
-    if len(identifiers) > PARTICIPANTS and Scope.RECORD_VOICE in request.scopes:
-        reader.error("record", "asks for calls, which are recorded only in sessions of two: leave voice out")
+    if len(identifiers) > PARTICIPANTS and raw.get("record"):
+        reader.error("record", "is only for sessions of two participants: leave it out")
     reader.finish()
     return request
 

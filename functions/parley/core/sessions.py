@@ -22,8 +22,12 @@ MIN_TTL = 60
 PARTICIPANTS = 2
 """Proxy sessions have exactly two participants (Twilio error 80609 for a third)."""
 
-MOST_PARTICIPANTS = 10
-"""Sessions of our own (`direct`) have at most so many: each text of one makes a text to each of the others."""
+MOST_PARTICIPANTS = 5
+"""Sessions of our own (`direct`) have at most so many.
+
+A session opens in one transaction, which checks what everybody said towards everybody else for each of three scopes,
+and DynamoDB takes a hundred items in one.
+"""
 
 IN_FLIGHT = timedelta(seconds=35)
 """How long an attempt to open a session may be under way: a little longer than the function that makes it may run."""
