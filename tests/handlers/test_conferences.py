@@ -70,7 +70,7 @@ class TestOpened:
                 world.consent(party, scope=scope)
         participants = [{"identifier": each} for each in people]
         session = body(world.open(participants=participants, store=True, transcribe=True))
-        assert {each["scope"] for each in session["scopes"] if each["permit"]} == {"manage", "store_messages"}
+        assert {each["scope"] for each in session["scopes"] if each["permit"]} == {"store_messages", "transcribe"}
         world.text(people[0], masked(session), "All here?")
         assert [world.received(each).count("All here?") for each in people] == [0, 1, 1, 1, 1]
         world.consent(people[4], "withdrawn")
