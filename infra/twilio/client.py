@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import phonenumbers
@@ -58,6 +58,8 @@ _NO_PROXY: Final = (
 RESERVED: Final = "?reserved=true"
 """What the voice and SMS URLs of a reserved number end in."""
 
+
+_T = TypeVar("_T")
 
 ALREADY_IN_SERVICE: Final = 21710
 """Twilio's code for a number that is in this Messaging Service already."""
@@ -248,13 +250,7 @@ class Account:
 
     def service(self, sid: str) -> Service | None:
         """Return the Proxy service `sid`, None when there is none."""
-        try:
-            with self._told(f"read Proxy service {sid}"):
-                return _service(self._rest.proxy.v1.services(sid).fetch())
-        except TwilioError as error:
-            if error.gone:
-                return None
-            raise
+        return self._found(f"read Proxy service {sid}", lambda: _service(self._rest.proxy.v1.services(sid).fetch()))
 
     def service_named(self, unique_name: str) -> Service | None:
         """Return the Proxy service of that name, None when there is none. Twilio itself finds them by SID only."""
@@ -308,13 +304,10 @@ class Account:
 
     def pool_number(self, service_sid: str, sid: str) -> PoolNumber | None:
         """Return one number of the pool, None when it is not in it."""
-        try:
-            with self._told(f"read number {sid} of Proxy service {service_sid}"):
-                return _pool_number(self._rest.proxy.v1.services(service_sid).phone_numbers(sid).fetch())
-        except TwilioError as error:
-            if error.gone:
-                return None
-            raise
+        return self._found(
+            f"read number {sid} of Proxy service {service_sid}",
+            lambda: _pool_number(self._rest.proxy.v1.services(service_sid).phone_numbers(sid).fetch()),
+        )
 
     def add(self, service_sid: str, sid: str, *, reserved: bool) -> PoolNumber:
         """Put the account's number `sid` into the pool; well if it is there already, say after a lost answer."""
@@ -349,14 +342,7 @@ class Account:
 
     def owned(self, sid: str) -> bool:
         """Tell whether the account owns the number `sid`."""
-        try:
-            with self._told(f"read number {sid}"):
-                self._rest.incoming_phone_numbers(sid).fetch()
-        except TwilioError as error:
-            if error.gone:
-                return False
-            raise
-        return True
+        return self._found(f"read number {sid}", self._rest.incoming_phone_numbers(sid).fetch) is not None
 
     def owned_numbers(
         self, *, phone_number: str | None = None, friendly_name: str | None = None
@@ -378,13 +364,7 @@ class Account:
 
     def line(self, sid: str) -> LineNumber | None:
         """Return one number of the account, None when it does not own it."""
-        try:
-            with self._told(f"read number {sid}"):
-                return _line_number(self._rest.incoming_phone_numbers(sid).fetch())
-        except TwilioError as error:
-            if error.gone:
-                return None
-            raise
+        return self._found(f"read number {sid}", lambda: _line_number(self._rest.incoming_phone_numbers(sid).fetch()))
 
     def point(self, sid: str, urls: Mapping[str, str]) -> LineNumber:
         """Set URLs of a number, named as the inputs of NumberWebhooks; all are asked by POST."""
@@ -446,13 +426,9 @@ class Account:
 
     def messaging_service(self, sid: str) -> MessagingServiceState | None:
         """Return a Messaging Service, None when there is none."""
-        try:
-            with self._told(f"read Messaging Service {sid}"):
-                return _messaging_service(self._rest.messaging.v1.services(sid).fetch())
-        except TwilioError as error:
-            if error.gone:
-                return None
-            raise
+        return self._found(
+            f"read Messaging Service {sid}", lambda: _messaging_service(self._rest.messaging.v1.services(sid).fetch())
+        )
 
     def messaging_services_named(self, friendly_name: str) -> list[MessagingServiceState]:
         """Return the Messaging Services of this name: Twilio lets there be several."""
@@ -511,13 +487,7 @@ class Account:
 
     def event_sink(self, sid: str) -> EventSinkState | None:
         """Return a sink, None when there is none."""
-        try:
-            with self._told(f"read event sink {sid}"):
-                return _event_sink(self._rest.events.v1.sinks(sid).fetch())
-        except TwilioError as error:
-            if error.gone:
-                return None
-            raise
+        return self._found(f"read event sink {sid}", lambda: _event_sink(self._rest.events.v1.sinks(sid).fetch()))
 
     def create_event_sink(self, description: str, destination: str) -> EventSinkState:
         """Create a webhook sink that is told one event at a time."""
@@ -559,6 +529,16 @@ class Account:
         """Delete a subscription; well if it is gone."""
         with self._tolerant(f"delete subscription {sid}"):
             self._rest.events.v1.subscriptions(sid).delete()
+
+    def _found(self, doing: str, read: Callable[[], _T]) -> _T | None:
+        """Return what is read, None when it is gone."""
+        try:
+            with self._told(doing):
+                return read()
+        except TwilioError as error:
+            if error.gone:
+                return None
+            raise
 
     @contextmanager
     def _told(self, doing: str) -> Iterator[None]:

@@ -281,13 +281,17 @@ class Interpreter:
             call = placed.popleft()
             self._ring_out(outcome, call, ring.phones.get(call.to, ring))
 
+    def _let_ring(self, call: Call) -> None:
+        """Let a phone that is called ring, and tell both states, unless the call is ended meanwhile."""
+        self.tell(call, "initiated")
+        if call.status in LIVE:
+            with self._carrier.lock:
+                self._carrier.voice.set_status(call, "ringing")
+            self.tell(call, "ringing")
+
     def _ring_out(self, outcome: Outcome, call: Call, ring: Ring) -> None:
         voice = self._carrier.voice
-        for event in ("initiated", "ringing"):
-            if call.status in LIVE:
-                with self._carrier.lock:
-                    voice.set_status(call, "queued" if event == "initiated" else event)
-                self.tell(call, event)
+        self._let_ring(call)
         if call.status not in LIVE:
             return
         answered = ring.answer in {"answered", "voicemail"}
@@ -313,10 +317,7 @@ class Interpreter:
         with self._carrier.lock:
             found.told += 1
             fields = payloads.conference(found, call, "participant-join")
-        reply = self._webhooks.deliver(Webhook("conference", call.account_sid, found.status_callback, fields))
-        if not reply.ok and reply.problem is None:
-            with self._carrier.lock:
-                self._carrier.alerts.record(11200, call.account_sid, None, call.sid, request_url=found.status_callback)
+        self._call_back(Webhook("conference", call.account_sid, found.status_callback, fields), call)
 
     # Dialling -------------------------------------------------------------------------------------------------
 
@@ -335,11 +336,7 @@ class Interpreter:
             child = voice.ring(leg.call.account_sid, caller_id, dial.number, "outbound-dial", number_sid, leg.call)
             child.status_callback, child.status_events = dial.status_callback, list(dial.status_events)
             outcome.outbound_sid = child.sid
-        self.tell(child, "initiated")
-        if child.status in LIVE:
-            with self._carrier.lock:
-                voice.set_status(child, "ringing")
-            self.tell(child, "ringing")
+        self._let_ring(child)
         answered = ring.answer in {"answered", "voicemail"}
         bridged = answered and child.status in LIVE and self._take(outcome, leg, child, dial, ring)
         if bridged and ring.hold:
@@ -396,11 +393,14 @@ class Interpreter:
             duration = self._carrier.voice.duration(call)
             if duration is not None:
                 fields["CallDuration"] = str(duration)
-        webhook = Webhook("call-status", call.account_sid, call.status_callback, fields)
+        self._call_back(Webhook("call-status", call.account_sid, call.status_callback, fields), call)
+
+    def _call_back(self, webhook: Webhook, call: Call) -> None:
+        """Deliver a status callback; of one that is answered with an error there is an alert."""
         reply = self._webhooks.deliver(webhook)
         if not reply.ok and reply.problem is None:
             with self._carrier.lock:
-                self._carrier.alerts.record(11200, call.account_sid, None, call.sid, request_url=call.status_callback)
+                self._carrier.alerts.record(11200, call.account_sid, None, call.sid, request_url=webhook.url)
 
 
 def _read(reply: Reply) -> tuple[int, list[twiml.Step]]:
