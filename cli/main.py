@@ -260,9 +260,10 @@ def doctor(
 
     Exits with 0 when there is no trap, with 7 when there is one, and with 2 when something could not be asked.
     """
-    from cli import doctor as traps  # noqa: PLC0415 - boto3 is slow to import
+    from cli import doctor as told  # noqa: PLC0415 - boto3 is slow to import
     from cli import verify as verification  # noqa: PLC0415 - as above
-    from cli.traps import Word  # noqa: PLC0415 - as above
+    from infra.twilio import account_traps  # noqa: PLC0415 - as above
+    from infra.twilio.findings import Word  # noqa: PLC0415 - as above
 
     outputs, cloud = deployed(stack)
     declaration, now = outputs.get("declaration") or {}, dt.datetime.now(dt.UTC)
@@ -270,7 +271,7 @@ def doctor(
         made = verification.clients(cloud.aws_environment() if cloud else None)
         twilio = verification.carrier(declaration, made, cloud)
         service = verification.service_of(declaration)
-        found = traps.examine(
+        found = account_traps.examine(
             twilio,
             service,
             # Without Proxy what the stack declares of Twilio is the account.
@@ -280,7 +281,7 @@ def doctor(
             stack=str(declaration.get("stack") or stack),
         )
     if as_json:
-        print(traps.to_json(stack, found, now))
+        print(told.to_json(stack, found, now))
     else:
         colors = {Word.FINE: "green", Word.TRAP: "red"}
         for each in found:
@@ -288,7 +289,7 @@ def doctor(
             out.print(f"[{color}]{each.word}[/] {each.trap}: {escape(each.what)}", highlight=False, soft_wrap=True)
             if each.fix:
                 out.print(f"    {escape(each.fix)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(traps.exit_code(found))
+    raise typer.Exit(told.exit_code(found))
 
 
 @app.command(epilog="Example: parley engine")

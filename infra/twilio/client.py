@@ -221,19 +221,24 @@ class Account:
         https://www.twilio.com/docs/configurations/recording-account-default-configuration-resource: 404 is no default.
         How a disabled one looks is not documented, so any answer but `enabled: false` or `status: disabled` is one.
         """
-        doing = "read the account's recording default"
+        found = self._found("read the account's recording default", lambda: self.get(RECORDING_DEFAULT))
+        if found is None:
+            return False
+        return not (found.get("enabled") is False or str(found.get("status", "")).lower() == "disabled")
+
+    def get(self, url: str) -> dict[str, Any]:
+        """Return what Twilio has at a URL that the package has no name for, or not for all of it."""
+        doing = f"read {urlsplit(url).netloc}{urlsplit(url).path}"
         with self._told(doing):
-            answer = self._rest.request("GET", RECORDING_DEFAULT)
+            answer = self._rest.request("GET", url)
         try:
-            found = json.loads(answer.text)
+            found: dict[str, Any] = json.loads(answer.text)
         except ValueError:
             found = {}
         status, code = answer.status_code, found.get("code")
-        if status == 404:
-            return False
         if status != 200:
             raise TwilioError(doing, f"Twilio answered {status}{_code(code, status)}", status=status, code=code)
-        return not (found.get("enabled") is False or str(found.get("status", "")).lower() == "disabled")
+        return found
 
     # Proxy services
 

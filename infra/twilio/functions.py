@@ -5,16 +5,20 @@ No phone number is among the answers, since whatever a program reads can end in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
+from urllib.parse import urlencode, urljoin
+
+from parley.ports import CarrierError
 
 from infra.provider import Properties, ProviderError
-from infra.twilio import rules
-from infra.twilio.client import Account, LineNumber
+from infra.twilio import account_traps, rules
+from infra.twilio.client import Account, LineNumber, TwilioError
 
 GET_ACCOUNT: Final = "parley:index:getAccount"
 GET_NUMBERS: Final = "parley:index:getNumbers"
+GET_TRAPS: Final = "parley:index:getTraps"
 
 
 def get_account(account: Account, arguments: Properties) -> Properties:
@@ -50,9 +54,58 @@ def get_numbers(account: Account, arguments: Properties) -> Properties:
     return {"numbers": sorted(found, key=lambda one: str(one["sid"]))}
 
 
+def get_traps(account: Account, arguments: Properties) -> Properties:
+    """Return what the account does, or lets happen, behind a program's back: the findings of `parley doctor`.
+
+    What Twilio does not answer is a finding too (`unknown`), so that nothing is raised but ProviderError for wrong
+    arguments.
+    """
+    _check(GET_TRAPS, arguments)
+    service = arguments.get("serviceSid") or ""
+    if failures := list(rules.sid(service or None, "KS", "serviceSid", "the `sid` of the ProxyService")):
+        raise ProviderError("getTraps: " + "; ".join(map(str, failures)))
+    found = account_traps.examine(
+        _Reads(account),
+        service,
+        channels=arguments.get("channels") or (),
+        gate=arguments.get("gateUrl") or "",
+        stack=arguments.get("stack") or "",
+        account="" if service else account.sid,
+    )
+    return {"findings": [{**asdict(each), "word": str(each.word)} for each in found]}
+
+
+class _Reads:
+    """The account as the traps ask it."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def read(self, operation: str, host: str, path: str) -> dict[str, Any]:
+        """Return one resource. Raises CarrierError."""
+        try:
+            return self._account.get(f"https://{host}{path}")
+        except TwilioError as error:
+            raise CarrierError(operation, error.status or 0, error.code or 0) from None
+
+    def entries(
+        self, operation: str, host: str, path: str, query: Mapping[str, str], key: str
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the entries of a list, page by page. Raises CarrierError."""
+        root = f"https://{host}"
+        where: str | None = f"{path}?{urlencode(query)}" if query else path
+        while where:
+            page = self.read(operation, host, where)
+            yield from page.get(key) or ()
+            # The classic API names the next page by its path, the others by its whole URL.
+            following = page.get("next_page_uri") or (page.get("meta") or {}).get("next_page_url")
+            where = urljoin(root, following).removeprefix(root) if following else None
+
+
 FUNCTIONS: Final[Mapping[str, Callable[[Any, Properties], Properties]]] = {
     GET_ACCOUNT: get_account,
     GET_NUMBERS: get_numbers,
+    GET_TRAPS: get_traps,
 }
 
 

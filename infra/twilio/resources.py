@@ -17,6 +17,8 @@ NumberSelectionBehavior = Literal["prefer-sticky", "avoid-sticky"]
 Capability = Literal["voice", "sms", "mms"]
 """What a phone number can carry."""
 
+Channel = Literal["voice", "sms", "video", "chat"]
+"""A way of communication."""
 Usecase = Literal["notifications", "marketing", "verification", "discussion", "poll", "undeclared"]
 """What a Messaging Service is for."""
 
@@ -439,6 +441,28 @@ class GetNumbersResult(dict[str, Any]):
     """The numbers, by their SIDs."""
 
 
+@pulumi.output_type
+class Finding(dict[str, Any]):
+    """What was found about one trap."""
+
+    trap: str = pulumi.property("trap")
+    """Its name, such as account-recording."""
+    word: str = pulumi.property("word")
+    """One of fine, trap, unknown (Twilio did not answer), by hand (no API tells)."""
+    what: str = pulumi.property("what")
+    """What was found; numbers are named by their SIDs."""
+    fix: str = pulumi.property("fix")
+    """The way out; empty where nothing is to be done."""
+
+
+@pulumi.output_type
+class GetTrapsResult(dict[str, Any]):
+    """What an account does, or lets happen, behind a program's back."""
+
+    findings: list[Finding] = pulumi.property("findings")
+    """One finding a question, whether it is a trap or not."""
+
+
 def get_account(*, opts: pulumi.InvokeOptions | None = None) -> pulumi.Output[GetAccountResult]:
     """Return what the account of the provider is, and whether a default of it records every call."""
     return pulumi.runtime.invoke_output("parley:index:getAccount", {}, opts, GetAccountResult)
@@ -456,3 +480,21 @@ def get_numbers(
     """
     wanted = {"country": country, "capabilities": capabilities}
     return pulumi.runtime.invoke_output("parley:index:getNumbers", wanted, opts, GetNumbersResult)
+
+
+def get_traps(
+    *,
+    service_sid: pulumi.Input[str] | None = None,
+    gate_url: pulumi.Input[str] | None = None,
+    channels: pulumi.Input[Sequence[Channel]] | None = None,
+    stack: pulumi.Input[str] | None = None,
+    opts: pulumi.InvokeOptions | None = None,
+) -> pulumi.Output[GetTrapsResult]:
+    """Return what the account of the provider does, or lets happen, behind the program's back.
+
+    `service_sid`: the Proxy service whose numbers are examined; without it, those of the account. `gate_url`: where
+    webhooks have to go; without a service only the numbers that go there are examined, and chat has to ask there.
+    `channels`: what is used; more is asked for video and chat. `stack`: what the names of video rooms begin with.
+    """
+    wanted = {"serviceSid": service_sid, "gateUrl": gate_url, "channels": channels, "stack": stack}
+    return pulumi.runtime.invoke_output("parley:index:getTraps", wanted, opts, GetTrapsResult)

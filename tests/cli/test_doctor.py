@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from cli import doctor, verify
 from cli import main as command
 from cli.errors import CANNOT_TELL, DRIFT, OK
-from cli.traps import Finding, Word
+from infra.twilio import account_traps
+from infra.twilio.findings import Finding, Word
 from tests.handlers.world import ACCOUNT, KEY, SECRET, TOKEN, emulated_twilio
 
 SERVICE, MG = "KS" + "1" * 32, "MG" + "2" * 32
@@ -60,7 +61,7 @@ class Told:
 
 def found(**answers: Any) -> dict[str, Finding]:
     """Examine an account that answers like this, and return the findings by trap."""
-    return {each.trap: each for each in doctor.examine(Told(answers=answers.get("answers", {})), SERVICE)}
+    return {each.trap: each for each in account_traps.examine(Told(answers=answers.get("answers", {})), SERVICE)}
 
 
 def campaign(status: str, numbers: list[str], *, defers: bool = True) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def pointing(sid: str, number: str, **changes: Any) -> dict[str, Any]:
 def without_proxy(*numbers: dict[str, Any], **answers: Any) -> dict[str, Finding]:
     """Examine an account with these numbers for a stack with direct masking, and return the findings by trap."""
     told = Told(answers={NUMBERS: list(numbers), **answers.get("answers", {})})
-    found = doctor.examine(told, ACCOUNT, channels=("voice", "sms"), gate=GATE, account=ACCOUNT)
+    found = account_traps.examine(told, ACCOUNT, channels=("voice", "sms"), gate=GATE, account=ACCOUNT)
     return {each.trap: each for each in found}
 
 
@@ -232,7 +233,7 @@ def test_transcribing_everything_is_a_trap(answer: Any, word: Word) -> None:
 def apps(*channels: str, **answers: Any) -> dict[str, Finding]:
     """Examine an account of a stack with video or chat that answers like this, and return the findings by trap."""
     told = Told(answers=answers.get("answers", {}))
-    found = doctor.examine(told, SERVICE, channels=channels, gate="https://gate.example.com", stack="prod")
+    found = account_traps.examine(told, SERVICE, channels=channels, gate="https://gate.example.com", stack="prod")
     return {each.trap: each for each in found}
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from infra.provider.testing import Refused
-from infra.twilio.functions import FUNCTIONS, GET_ACCOUNT, GET_NUMBERS
+from infra.twilio.functions import FUNCTIONS, GET_ACCOUNT, GET_NUMBERS, GET_TRAPS
 from infra.twilio.plugin import Parley
+from local.twilio.account_defaults import RECORDING
 from tests.infra.twilio_stack import ACCOUNT, API_SECRET, LONDON, NEW_YORK, TwilioStack, sids
 
 
@@ -52,6 +53,75 @@ def test_number_that_is_taken_says_so(stack: TwilioStack) -> None:
     told = numbers(stack)
     assert [told[sid]["inProxy"] for sid in (first, second, third)] == [True, False, False]
     assert [told[sid]["overridden"] for sid in (first, second, third)] == [False, True, False]
+
+
+def traps(stack: TwilioStack, /, **arguments: Any) -> dict[str, dict[str, str]]:
+    """Return what getTraps tells, by trap."""
+    return {each["trap"]: each for each in stack.invoke(GET_TRAPS, arguments)["findings"]}
+
+
+def test_traps_of_a_proxy_service(stack: TwilioStack) -> None:
+    """A recording default and US numbers without a campaign are traps, the way out beside each."""
+    service = stack.service()
+    stack.pool(service, adopt=sids(NEW_YORK))
+    stack.emulator.carrier.defaults.put(ACCOUNT, RECORDING, {})
+    told = traps(stack, serviceSid=service.id)
+    assert {name for name, each in told.items() if each["word"] == "trap"} == {
+        "account-recording",
+        "us-text-registration",
+    }
+    assert "DELETE" in told["account-recording"]["fix"]
+    assert told["proxy-access"]["word"] == "fine"
+    assert all(sid in told["us-text-registration"]["what"] for sid in sids(NEW_YORK))
+
+
+def test_traps_of_an_account_without_proxy(stack: TwilioStack) -> None:
+    """Without a service the numbers of the account are examined: those that go to the gate, else all."""
+    first, second, _ = sids(NEW_YORK)
+    numbers = stack.emulator.carrier.state.numbers
+    numbers[first].settings["VoiceUrl"] = "https://gate.example.com/twilio/call"
+    numbers[second].settings["VoiceApplicationSid"] = "AP" + "1" * 32
+    assert second in traps(stack)["number-overrides"]["what"]
+    told = traps(stack, gateUrl="https://gate.example.com")
+    assert told["number-overrides"]["word"] == "fine"
+    assert "proxy-access" not in told
+
+
+def test_traps_read_every_page_of_a_pool(stack: TwilioStack) -> None:
+    """Numbers beyond Twilio's first page of fifty are examined too."""
+    service = stack.service()
+    order = {"country": "US", "type": "local", "areaCode": "212", "count": 57, "capabilities": ["voice", "sms"]}
+    stack.pool(service, buy=[order])
+    assert traps(stack, serviceSid=service.id)["us-text-registration"]["what"].startswith("57 of 57")
+
+
+def test_traps_ask_more_for_video_and_chat(stack: TwilioStack) -> None:
+    """Channels that are used are asked about, and chat that does not ask the gate is a trap."""
+    told = traps(stack, channels=["video", "chat"], gateUrl="https://gate.example.com", stack="line")
+    assert set(told) > {"video-recordings-storage", "video-rooms", "chat-webhooks"}
+    assert told["chat-webhooks"]["word"] == "trap"
+
+
+def test_trap_that_twilio_does_not_tell_of_is_unknown(stack: TwilioStack) -> None:
+    """What Twilio does not answer is said to be unknown, and the rest is told."""
+    stack.fault(mode="error", status=401, match="GET .*AccountDefaultConfiguration")
+    told = traps(stack)
+    assert told["account-recording"]["word"] == "unknown"
+    assert "401" in told["account-recording"]["what"]
+    assert told["number-overrides"]["word"] == "fine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [({"serviceSid": "line"}, "serviceSid"), ({"channels": ["fax"]}, "channels[0]"), ({"gate": "x"}, "gate")],
+)
+def test_wrong_argument_of_traps_is_named(stack: TwilioStack, arguments: dict[str, Any], said: str) -> None:
+    """An argument that is none is refused by its path, and Twilio is asked nothing."""
+    with pytest.raises(Refused) as caught:
+        stack.invoke(GET_TRAPS, arguments)
+    assert "getTraps" in str(caught.value)
+    assert said in str(caught.value)
+    assert stack.calls("GET") == []
 
 
 def test_nothing_plain_is_told(stack: TwilioStack) -> None:

@@ -97,7 +97,7 @@ def test_the_typed_classes_give_what_the_schema_says(token: str) -> None:
 def test_the_typed_members_are_those_of_the_schema() -> None:
     """The types of a number order, a pool number and a spare have the schema's members."""
     types = rules.package()["types"]
-    for name in ("PoolNumber", "SpareNumber"):
+    for name in ("PoolNumber", "SpareNumber", "AccountNumber", "Finding"):
         assert set(_types.output_type_types(getattr(resources, name))) == set(
             types[f"parley:index:{name}"]["properties"]
         )
@@ -108,6 +108,7 @@ def test_the_typed_members_are_those_of_the_schema() -> None:
         ("GeoMatchLevel", resources.GeoMatchLevel),
         ("NumberSelectionBehavior", resources.NumberSelectionBehavior),
         ("Capability", resources.Capability),
+        ("Channel", resources.Channel),
     ):
         assert set(typing.get_args(values)) == {each["value"] for each in types[f"parley:index:{name}"]["enum"]}
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from parley.adapters.twilio_api import API, PROXY
 from parley.ports import CarrierError
 
-from cli.traps import Finding, Reads, Word, asked
+from infra.twilio.findings import Finding, Reads, Word, asked
 
 MESSAGING: Final = "messaging.twilio.com"
 
@@ -31,6 +31,8 @@ def examine(
 ) -> Iterator[Finding]:
     """Yield what there is to say about the numbers of a Proxy service, or of an `account`, those that ask `gate`.
 
+    Without a `gate` they are all numbers of the account.
+
     Raises CarrierError when the numbers themselves cannot be listed.
     """
     numbers = _pointing(twilio, account, gate) if account else _pool(twilio, service)
@@ -48,10 +50,14 @@ def _pool(twilio: Reads, service: str) -> list[Mapping[str, Any]]:
 
 
 def _pointing(twilio: Reads, account: str, gate: str) -> list[Mapping[str, Any]]:
-    """Return the numbers of which a URL is the gate's: those that are meant to be in the pool."""
+    """Return the numbers of which a URL is the gate's: those that are meant to be in the pool; all without a gate."""
     path, ours = f"/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json", gate.rstrip("/") + "/"
     found = twilio.entries("list-numbers", API, path, {"PageSize": "1000"}, "incoming_phone_numbers")
-    return [each for each in found if any(str(each.get(name)).startswith(ours) for name in ("voice_url", "sms_url"))]
+    return [
+        each
+        for each in found
+        if not gate or any(str(each.get(name)).startswith(ours) for name in ("voice_url", "sms_url"))
+    ]
 
 
 def _is_toll_free(number: Mapping[str, Any]) -> bool:
