@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from parley.clock import SystemClock
 from parley.core.verification import Check
 from rich.console import Console
 from rich.markup import escape
@@ -255,18 +256,25 @@ def verify(
 def doctor(
     stack: Annotated[str, typer.Option(help="The stack whose account is examined.")] = STACK,
     as_json: JsonFlag = False,
+    sizing: Annotated[
+        bool, typer.Option(help="Tell how large the pool has to be, too. This reads the whole ledger.")
+    ] = True,
 ) -> None:
     """Look for what the Twilio account does behind the stack's back: recording or transcribing all calls, for one.
+
+    Tells as well how many numbers the sessions of the last 30 days needed, by calling code.
 
     Exits with 0 when there is no trap, with 7 when there is one, and with 2 when something could not be asked.
     """
     from cli import doctor as told  # noqa: PLC0415 - boto3 is slow to import
+    from cli import sizing as sizes  # noqa: PLC0415 - as above
     from cli import verify as verification  # noqa: PLC0415 - as above
     from infra.twilio import account_traps  # noqa: PLC0415 - as above
     from infra.twilio.findings import Word  # noqa: PLC0415 - as above
 
     outputs, cloud = deployed(stack)
     declaration, now = outputs.get("declaration") or {}, dt.datetime.now(dt.UTC)
+    gate = str(outputs.get("gateUrl") or "")
     with _working("asking Twilio"):
         made = verification.clients(cloud.aws_environment() if cloud else None)
         twilio = verification.carrier(declaration, made, cloud)
@@ -277,9 +285,11 @@ def doctor(
             # Without Proxy what the stack declares of Twilio is the account.
             account=service if declaration.get("masking") == "direct" else "",
             channels=declaration.get("channels", ()),
-            gate=str(outputs.get("gateUrl") or ""),
+            gate=gate,
             stack=str(declaration.get("stack") or stack),
         )
+        if sizing:
+            found += sizes.findings(declaration, made["dynamodb"], twilio, SystemClock(), gate=gate)
     if as_json:
         print(told.to_json(stack, found, now))
     else:

@@ -56,7 +56,7 @@ def carrier(declaration: Mapping[str, Any], made: Mapping[str, Any], cloud: Clou
     if cloud is not None:
         own = TwilioCredentials(cloud.twilio_api_key, cloud.twilio_api_secret, (cloud.twilio_auth_token,))
         return TwilioCarrier(lambda _renewed: own, cloud.twilio_account_sid, service, cloud.twilio_endpoint)
-    secrets = Secrets(made["secretsmanager"], _name(declaration, "secretsmanager"), SystemClock())
+    secrets = Secrets(made["secretsmanager"], name_of(declaration, "secretsmanager"), SystemClock())
     return TwilioCarrier(
         lambda renewed: secrets.refresh() if renewed else secrets.get(),
         "",  # nothing that is read here is asked for by the account that a caller names: Twilio tells it
@@ -66,7 +66,7 @@ def carrier(declaration: Mapping[str, Any], made: Mapping[str, Any], cloud: Clou
 
 def service_of(declaration: Mapping[str, Any]) -> str:
     """Return the SID of the Proxy service that a stack declares. Raises UserError if it declares none."""
-    return _name(declaration, "twilio")
+    return name_of(declaration, "twilio")
 
 
 def checks(
@@ -87,7 +87,8 @@ def checks(
         raise UserError(str(error), CANNOT_TELL) from None
 
 
-def _name(declaration: Mapping[str, Any], system: str) -> str:
+def name_of(declaration: Mapping[str, Any], system: str) -> str:
+    """Return the name of the first resource of a system that a stack declares. Raises UserError if there is none."""
     try:
         return next(str(each["name"]) for each in resources_of(declaration) if each["system"] == system)
     except DeclarationError as error:

@@ -18,7 +18,7 @@ from functools import cache
 
 from parley import log, runtime
 from parley.core.consent import Method, Scope, Standing, canonical_json, sha256_hex
-from parley.core.identity import label
+from parley.core.identity import calling_code, label
 from parley.core.jurisdiction import JurisdictionPolicy, Location, Table, overridden, reviewed_table
 from parley.core.requests import SessionRequest
 from parley.core.sessions import MIN_TTL, Intent, Participant, Session, Stage, closing_time, intent_id
@@ -128,7 +128,7 @@ def _open_at_twilio(
         sid=opened.sid,
         service_sid=runtime.environment().proxy_service_sid,
         participants=tuple(
-            Participant(one.sid, party, one.masked_number if direct else "")
+            Participant(one.sid, party, one.masked_number if direct else "", calling_code(one.masked_number))
             for one, party in zip(opened.participants, intent.parties, strict=True)
         ),
         mode=wanted.mode,

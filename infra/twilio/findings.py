@@ -48,8 +48,13 @@ def asked(trap: str, ask: Callable[[], Finding]) -> Finding:
     try:
         return ask()
     except CarrierError as error:
-        said = f"{error.operation}: {error.status or 'no answer'}{f' (code {error.code})' if error.code else ''}"
-        fix = "run it again when Twilio answers"
-        if error.status in {401, 403}:
-            fix = "give the API key of the stack the right to read this, or look in the Twilio Console"
-        return Finding(trap, Word.UNKNOWN, said, fix)
+        return unanswered(trap, error)
+
+
+def unanswered(trap: str, error: CarrierError) -> Finding:
+    """Return that Twilio does not tell about a trap."""
+    said = f"{error.operation}: {error.status or 'no answer'}{f' (code {error.code})' if error.code else ''}"
+    fix = "run it again when Twilio answers"
+    if error.status in {401, 403}:
+        fix = "give the API key of the stack the right to read this, or look in the Twilio Console"
+    return Finding(trap, Word.UNKNOWN, said, fix)

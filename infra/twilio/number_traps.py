@@ -35,7 +35,7 @@ def examine(
 
     Raises CarrierError when the numbers themselves cannot be listed.
     """
-    numbers = _pointing(twilio, account, gate) if account else _pool(twilio, service)
+    numbers = pool(twilio, service, account=account, gate=gate)
     whose = "the gate" if account else "Proxy"
     yield asked("us-text-registration", lambda: _registration(twilio, numbers, whose))
     yield asked("toll-free-verification", lambda: _verification(twilio, numbers))
@@ -43,6 +43,11 @@ def examine(
         yield _overrides(numbers)
         yield _capabilities(numbers, channels)
         yield _emergency(numbers)
+
+
+def pool(twilio: Reads, service: str, *, account: str = "", gate: str = "") -> list[Mapping[str, Any]]:
+    """Return the numbers of a Proxy service, or of an `account`, as Twilio tells them. Raises CarrierError."""
+    return _pointing(twilio, account, gate) if account else _pool(twilio, service)
 
 
 def _pool(twilio: Reads, service: str) -> list[Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -371,6 +371,21 @@ class SessionRows(LineRows):
                 position[shard] = answer["LastEvaluatedKey"]["pk"]["S"]
         return sessions, position
 
+    def sessions_since(self, since: datetime) -> Iterator[Session]:
+        """Yield every session that was to last beyond a moment. Reads the whole table: not for a handler."""
+        start: Item = {}
+        while True:
+            answer = self.call(
+                "scan",
+                FilterExpression="sk = :sort AND closes_at >= :since",
+                ExpressionAttributeValues={":sort": {"S": "SESSION"}, ":since": {"S": moments.to_text(since)}},
+                **start,
+            )
+            yield from (_session(item) for item in answer["Items"] if not self.expired(item))
+            if not answer.get("LastEvaluatedKey"):
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
     def tell_once(self, session_sid: str, party: str) -> bool:
         """Note that a party is told how a session ended; return False if that was noted before."""
         item = {**session_key(session_sid, f"TOLD#{party}"), **self.ttl("session-map")}
@@ -456,8 +471,10 @@ def _pointer(session: Session, party: str) -> Item:
 
 
 def _place(participant: Participant) -> list[str]:
-    masked = [participant.masked_number] if participant.masked_number else []
-    return [participant.sid, participant.party, *masked]
+    told = [participant.sid, participant.party, participant.masked_number, participant.calling_code]
+    while not told[-1]:
+        told.pop()  # rows of earlier versions have two or three
+    return told
 
 
 def _session_item(session: Session) -> Item:

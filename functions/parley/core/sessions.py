@@ -59,11 +59,13 @@ class Participant:
     """A party's place in one session: the SID of the participant and the party's key.
 
     `masked_number` is the number by which they reach the others where sessions are our own; else Twilio keeps it.
+    `calling_code` is that of the masked number, which is that of their own; what a pool needs is told from it.
     """
 
     sid: str
     party: str
     masked_number: str = ""
+    calling_code: str = ""
 
 
 class Stage(StrEnum):
