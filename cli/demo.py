@@ -112,10 +112,10 @@ class Story:
         declared = edited["Expiration"]["Days"]
         edited["Expiration"]["Days"] = declared + 3650
         s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
-        drift = workspace.refresh(preview_only=True)
+        drift = workspace.refresh()
         paths = [path for step in drift.steps if step.op == "update" for path in step.diff]
         expect(any(path.endswith("expiration.days") for path in paths), "refresh shows the edited rule", paths)
-        mended = workspace.up(refresh=True)
+        mended = workspace.up()
         expect(mended.changes.get("update", 0) >= 1, "the next deployment repairs it", mended.changes)
         live = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
         days = next(rule["Expiration"]["Days"] for rule in live if rule["ID"] == edited["ID"])

@@ -110,7 +110,7 @@ def local_down(
         return
     from cli.progress import resource_news  # noqa: PLC0415 - keeps `--help` quick
 
-    stack = _local_stack()
+    stack = _local_stack(checkpoints=False)
     with home.alone():
         if home.stack_file.exists():
             with _working("destroying") as update:
@@ -147,7 +147,7 @@ def demo(
             "`parley local down --destroy`, or run the demo elsewhere with `PARLEY_HOME=/tmp/parley-demo make demo`"
         )
     began = time.monotonic()
-    stack = _local_stack(masking=masking)
+    stack = _local_stack(masking=masking, checkpoints=False)
     story = Story(stack, out)
     story.done("get the Pulumi engine", time.monotonic() - began)
     with home.alone():
@@ -352,10 +352,10 @@ def _engine(quiet: bool = False) -> Any:
         return ensure_engine(report)
 
 
-def _local_stack(quiet: bool = False, masking: str | None = None) -> Any:
+def _local_stack(quiet: bool = False, masking: str | None = None, *, checkpoints: bool = True) -> Any:
     from cli.stack import LocalStack  # noqa: PLC0415 - keeps `--help` quick
 
-    return LocalStack(Home(default_home()), _engine(quiet), err.print, masking)
+    return LocalStack(Home(default_home()), _engine(quiet), err.print, masking, checkpoints=checkpoints)
 
 
 @contextmanager

@@ -34,7 +34,8 @@ class LocalStack:
     """One local stack in one home folder.
 
     `say` gets a line for every thing worth telling. `masking` replaces what the committed file says; None leaves it as
-    it was deployed last. Raises UserError for everything a person can mend.
+    it was deployed last. Without `checkpoints` a deployment takes half the time, and cannot go on where it was killed:
+    for a stack that is wiped in the end. Raises UserError for everything a person can mend.
     """
 
     def __init__(
@@ -43,11 +44,14 @@ class LocalStack:
         engine: Engine,
         say: Callable[[str], None] = lambda _: None,
         masking: str | None = None,
+        *,
+        checkpoints: bool = True,
     ) -> None:
         self.home = home
         self.engine = engine
         self._say = say
         self._masking = masking
+        self._checkpoints = checkpoints
 
     def start_cloud(self, port: int | None = None) -> CloudInfo:
         """Start the one-machine cloud unless it runs already, and return its addresses.
@@ -108,6 +112,7 @@ class LocalStack:
             environment={**info.aws_environment(), "PARLEY_GATEWAY_URL": info.gateway_url},
             config_file=self.home.stack_file,
             plugins=official_aws_plugin(os.environ),
+            checkpoints=self._checkpoints,
             report=lambda news: self._say(str(news)),
             on_step=on_step,
         )

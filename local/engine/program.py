@@ -3,13 +3,15 @@
 It is started by path with whatever Python the project names, so it imports the standard library and `pulumi` only.
 The settings come as one JSON object on stdin: stack configuration holds secrets, which an environment or a command
 line would show to every process of the user. The behaviour is that of the vendor's `pulumi-language-python-exec`
-(github.com/pulumi/pulumi, sdk/python/cmd), but for two things: a trace never shows this file's own frames, and a
-`pulumi.RunError` (the user's mistake, told in one message) is not followed by "exited with non-zero exit code".
+(github.com/pulumi/pulumi, sdk/python/cmd), but for three things: a trace never shows this file's own frames, a
+`pulumi.RunError` (the user's mistake, told in one message) is not followed by "exited with non-zero exit code", and the
+SDK's own debug messages are not sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -73,11 +75,19 @@ def _configure(settings: dict[str, Any]) -> None:
     )
 
 
+def _silent(*_: object, **__: object) -> None:
+    """Say nothing."""
+
+
 def _run(program: str, parallel: int) -> int:
     """Run the program to its end, tell the user about a failure and return the exit code."""
     import pulumi  # noqa: PLC0415 - as in _configure
     from pulumi import runtime  # noqa: PLC0415
 
+    # Each debug message is a call of the engine that is waited for (1,700 of them), and what is collected meanwhile
+    # is little: a tenth of the program's time both.
+    pulumi.log.debug = _silent
+    gc.disable()
     # Outputs that are never awaited are normal when a program fails; asyncio's complaints about them are noise.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     loop = asyncio.new_event_loop()

@@ -25,7 +25,7 @@ def tidy_when_terminated() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Give a deployed local stack; a test that breaks something must mend it again."""
-    stack = LocalStack(Home(tmp_path_factory.mktemp("stack")), engine)
+    stack = LocalStack(Home(tmp_path_factory.mktemp("stack")), engine, checkpoints=False)
     try:
         stack.start_cloud(0)
         stack.deploy()
