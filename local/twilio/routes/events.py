@@ -89,6 +89,12 @@ def create_subscription(exchange: Exchange) -> Answer:
     return 201, _subscription(exchange.carrier.events.subscribe(exchange.account.sid, exchange.form, types))
 
 
+@ROUTES.add("GET", "/v1/Subscriptions/<sid>")
+def fetch_subscription(exchange: Exchange, sid: str) -> Answer:
+    """Fetch a subscription."""
+    return 200, _subscription(exchange.carrier.events.subscription(exchange.account.sid, sid))
+
+
 @ROUTES.add("GET", "/v1/Subscriptions/<sid>/SubscribedEvents")
 def list_types(exchange: Exchange, sid: str) -> Answer:
     """List the event types of a subscription."""

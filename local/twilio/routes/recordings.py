@@ -216,7 +216,6 @@ def _common(record: Recording) -> dict[str, Any]:
         "price_unit": "USD",
         "source": record.source,
         "status": record.status,
-        "track": record.track,
         "date_created": rfc2822(record.created),
         "date_updated": rfc2822(record.updated),
         "start_time": rfc2822(record.started),
@@ -226,7 +225,10 @@ def _common(record: Recording) -> dict[str, Any]:
 def _of_call(record: Recording) -> dict[str, Any]:
     """Return a recording as it reads below its call."""
     account = f"/{API_VERSION}/Accounts/{record.account_sid}"
-    return _common(record) | {"uri": f"{account}/Calls/{record.call_sid}/Recordings/{record.sid}.json"}
+    return _common(record) | {
+        "track": record.track,
+        "uri": f"{account}/Calls/{record.call_sid}/Recordings/{record.sid}.json",
+    }
 
 
 def _of_account(record: Recording) -> dict[str, Any]:
