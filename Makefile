@@ -40,7 +40,7 @@ demo: setup ## deploy the kit on this machine and drive real conversations throu
 test: setup policy ## every test: unit, infra, handlers, local cloud, real engine
 	@$(RUN)/parley engine
 	@$(RUN)/python -m pytest tests/unit --numprocesses=2 --cov --cov-fail-under=100
-	@$(RUN)/python -m pytest --ignore=tests/unit --numprocesses=2
+	@$(RUN)/python -m pytest --ignore=tests/unit --numprocesses=2 --no-loadscope-reorder
 
 unit: setup ## the fast tests only
 	@$(RUN)/python -m pytest tests/unit --durations=5

@@ -14,11 +14,18 @@ def engine() -> Engine:
     return ensure_engine()
 
 
+DEPLOYING = tuple(f"/test_{name}.py" for name in ("deployment", "masking", "package", "policy", "rollover", "upgrade"))
+"""The files of `tests/engine` that deploy again and again: about half of that room's time."""
+
+
 class RoomScheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives whole files to workers, and all that needs the one deployed local stack to one of them."""
+    """Gives whole files to workers, and all that needs a deployed local stack to two of them, with one each."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/engine" if nodeid.startswith("tests/engine/") else str(super()._split_scope(nodeid))
+        scope = str(super()._split_scope(nodeid))
+        if not scope.startswith("tests/engine/"):
+            return scope
+        return "engine, what deploys" if scope.endswith(DEPLOYING) else "engine, what asks"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduling:

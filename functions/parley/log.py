@@ -10,10 +10,12 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from parley.core.decision import Decision
 from parley.core.identity import label, redact
+
+if TYPE_CHECKING:
+    from parley.core.decision import Decision
 
 Level = Literal["INFO", "WARNING", "ERROR"]
 Value = str | int | bool | None | list[str]

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from parley.clock import SystemClock
-from parley.env import Environment, EnvironmentMismatchError, from_environment
 
 if TYPE_CHECKING:
     from parley.adapters.content import ContentStore
@@ -20,10 +19,12 @@ if TYPE_CHECKING:
     from parley.adapters.queues import Queues
     from parley.adapters.rooms import TwilioRooms
     from parley.adapters.secrets import Secrets, TwilioCredentials
+    from parley.adapters.session_items import SessionRead
     from parley.adapters.twilio import TwilioCarrier
     from parley.adapters.twilio_records import TwilioRecords
     from parley.adapters.twilio_sweep import TwilioSweep
     from parley.adapters.versions import Versions
+    from parley.env import Environment
     from parley.ports import Clock, Ledger
 
 
@@ -36,7 +37,25 @@ for _library in ("boto3", "botocore", "urllib3"):
 @functools.cache
 def environment() -> Environment:
     """Return the function's environment. Raises EnvironmentMismatchError."""
+    from parley.env import from_environment  # noqa: PLC0415
+
     return from_environment(os.environ)
+
+
+def setting(name: str) -> str:
+    """Return one variable of the environment, without the rest of it: for what Twilio waits for.
+
+    Raises EnvironmentMismatchError.
+    """
+    if value := os.environ.get(name):
+        return value
+    raise _mismatch(f"{name} is not set")
+
+
+def _mismatch(problem: str) -> Exception:
+    from parley.env import EnvironmentMismatchError  # noqa: PLC0415
+
+    return EnvironmentMismatchError([problem])
 
 
 @functools.cache
@@ -55,13 +74,21 @@ def ledger() -> Ledger:
 
 
 @functools.cache
+def session_read() -> SessionRead:
+    """Return what reads one session, for the intercept."""
+    from parley.adapters.session_items import SessionRead  # noqa: PLC0415
+
+    return SessionRead(_awaited_client("dynamodb"), setting("PARLEY_LEDGER_TABLE"), clock())
+
+
+@functools.cache
 def copies() -> EvidenceCopies:
     """Return the copies of consent records. Raises EnvironmentMismatchError if the deployment names no place."""
     from parley.adapters.copies import EvidenceCopies  # noqa: PLC0415
 
     env = environment()
     if env.evidence_bucket is None or env.evidence_key is None:
-        raise EnvironmentMismatchError(["PARLEY_EVIDENCE_BUCKET or PARLEY_EVIDENCE_KEY is not set"])
+        raise _mismatch("PARLEY_EVIDENCE_BUCKET or PARLEY_EVIDENCE_KEY is not set")
     return EvidenceCopies(_client("s3"), env.evidence_bucket, env.evidence_key)
 
 
@@ -87,7 +114,7 @@ def secrets() -> Secrets:
     """Return the keeper of the Twilio credentials."""
     from parley.adapters.secrets import Secrets  # noqa: PLC0415
 
-    return Secrets(_client("secretsmanager"), environment().twilio_secret, clock())
+    return Secrets(_awaited_client("secretsmanager"), setting("PARLEY_TWILIO_SECRET"), clock())
 
 
 @functools.cache
@@ -119,7 +146,7 @@ def sealer() -> Sealer:
 
     key = environment().line_key
     if key is None:
-        raise EnvironmentMismatchError(["PARLEY_LINE_KEY is not set"])
+        raise _mismatch("PARLEY_LINE_KEY is not set")
     return Sealer(_client("kms"), key)
 
 
@@ -203,7 +230,7 @@ def content() -> ContentStore:
 
     env = environment()
     if env.content_bucket is None or env.content_key is None:
-        raise EnvironmentMismatchError(["PARLEY_CONTENT_BUCKET or PARLEY_CONTENT_KEY is not set"])
+        raise _mismatch("PARLEY_CONTENT_BUCKET or PARLEY_CONTENT_KEY is not set")
     return ContentStore(_patient_s3(), env.content_bucket, env.content_key)
 
 
@@ -216,7 +243,7 @@ def downloads() -> Downloads:
 
     env = environment()
     if env.content_bucket is None:
-        raise EnvironmentMismatchError(["PARLEY_CONTENT_BUCKET is not set"])
+        raise _mismatch("PARLEY_CONTENT_BUCKET is not set")
     return Downloads(boto3.client("s3", region_name=env.region, config=SIGNED), env.content_bucket)
 
 
@@ -244,6 +271,13 @@ def _patient_s3() -> Any:
     return boto3.client("s3", config=PATIENT)
 
 
+def _awaited_client(service: str) -> Any:
+    """Return a client whose reads go without boto3 where they can: Twilio waits for them."""
+    from parley.adapters.signed import Client, signed  # noqa: PLC0415
+
+    return Client(service, signed(service, os.environ), lambda: _client(service))
+
+
 def _client(service: str) -> Any:
     """Return a boto3 client that gives up well before a webhook's sender does."""
     import boto3  # noqa: PLC0415
@@ -260,7 +294,7 @@ def _client(service: str) -> Any:
 
 
 MADE = (
-    *(environment, clock, ledger, copies, identities, contacts, secrets, carrier, inspection_clients),
+    *(environment, clock, ledger, session_read, copies, identities, contacts, secrets, carrier, inspection_clients),
     sealer,
     *(twilio_records, twilio_rooms, twilio_sweep, queues, content, downloads, versions, proofs),
 )

@@ -48,7 +48,7 @@ def _signature(request: Request) -> str:
 
 def _prove(request: Request, signature: str, *, form: Form | None = None, body: bytes = b"") -> None:
     """Check a signature. One that fails makes the tokens be fetched anew, so that a rotation is picked up at once."""
-    url = request.url(runtime.environment().public_url)
+    url = request.url(runtime.setting("PARLEY_PUBLIC_URL").rstrip("/"))
     tokens = runtime.secrets().get().auth_tokens
     if verify(tokens, url, signature, form=form, body=body):
         return

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from parley.core.verification import Verdict
 
+from cli import verify
+from cli.stack import LocalStack
 from local.engine.events import Result, Step
 from local.engine.workspace import Workspace
 from tests.engine.upgrade import fit, names, read
@@ -30,8 +33,8 @@ def lost(result: Result) -> list[str]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_earlier_state_is_updated(workspace: Workspace, name: str) -> None:
-    """`pulumi up` ends well, and everything that holds data is what it was."""
+def test_earlier_state_is_updated(stack: LocalStack, workspace: Workspace, name: str) -> None:
+    """`pulumi up` ends well, everything that holds data is what it was, and all that is declared holds."""
     now = workspace.export()
     kept = {each["urn"]: each["id"] for each in now["deployment"]["resources"] if each["type"] in DATA}
     old = fit(read(name), now)
@@ -44,6 +47,10 @@ def test_earlier_state_is_updated(workspace: Workspace, name: str) -> None:
     assert lost(done) == []
     after = {each["urn"]: each.get("id") for each in workspace.export()["deployment"]["resources"]}
     assert {urn: after.get(urn) for urn in kept} == kept
+    cloud, declaration = stack.start_cloud(), workspace.outputs()["declaration"]
+    made = verify.clients(cloud.aws_environment())
+    found = verify.checks(declaration, made, verify.carrier(declaration, made, cloud))
+    assert [check for check in found if check.verdict is not Verdict.TRUE] == []
     assert done.changed or name == max(names())
 
 

@@ -23,6 +23,9 @@ STATES: Final = Path(__file__).with_name("states")
 _SECRET: Final = "4dabf18193072939515e22adb298388d"
 """What marks a secret in an exported state (pulumi/sdk: resource.SigKey)."""
 
+_SHORTEST: Final = 6
+"""Characters of what may be replaced wherever it stands."""
+
 State = dict[str, Any]
 
 
@@ -87,13 +90,15 @@ def _in_order(resources: Mapping[str, State]) -> Iterator[State]:
 
 
 def _identities(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what one object was known by, and by what it is known now."""
+    """Yield what one object was known by, and by what it is known now: its id, and what no program gave it."""
     if before.get("id") and before["id"] != after.get("id"):
         yield before["id"], after["id"]
-    told = {"pulumi:providers:parley": ("accountSid", "apiKey", "endpoint"), "pulumi:pulumi:Stack": ("gateUrl",)}
-    for name in told.get(before["type"], ()):
-        old, new = before["outputs"].get(name), after["outputs"].get(name)
-        if isinstance(old, str) and isinstance(new, str) and old != new:
+    given = before.get("inputs", {})
+    named = {"accountSid", "apiKey", "endpoint", "gateUrl", *given.get("__defaults", ())}
+    for name, old in before.get("outputs", {}).items():
+        new = after.get("outputs", {}).get(name)
+        told = name not in given or name in named
+        if told and isinstance(old, str) and isinstance(new, str) and old != new and len(old) >= _SHORTEST:
             yield old, new
 
 

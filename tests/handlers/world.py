@@ -521,6 +521,7 @@ def one_world(clock: Clock, emulator: Emulator, endpoint: str) -> Iterator[World
         patch.setattr("parley.withdrawal.URGENT_SECONDS", 60.0)
         patch.setattr("parley.adapters.twilio_api.URGENT_TIMEOUT", Timeout(connect=10.0, read=30.0))
         patch.setattr(runtime, "_client", aws)
+        patch.setattr(runtime, "_awaited_client", aws)
         patch.setattr(runtime, "SystemClock", lambda: MovedClock(clock))
         world = World(patch, clock, emulator, endpoint)
         try:

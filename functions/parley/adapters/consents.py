@@ -15,18 +15,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parley.adapters.lines import revoking
+from parley.adapters.session_items import Item, ends_at, session_key
 from parley.adapters.suppressions import SuppressionRows, suppressed_key, suppression_of
 from parley.adapters.table import (
     ABSENT,
     ATTEMPTS,
     ConditionFailedError,
-    Item,
-    ends_at,
     epoch,
     number,
     party_condition,
     party_key,
-    session_key,
     shard_of,
     unchanged,
 )

@@ -11,17 +11,16 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from parley.adapters.session_items import Item, session_key
 from parley.adapters.table import (
     SHARDS,
     ConditionFailedError,
-    Item,
     Table,
     beginning,
     epoch,
     number,
     party_condition,
     party_key,
-    session_key,
     shard_of,
 )
 from parley.core import moments

@@ -53,8 +53,8 @@ from parley.adapters.questions import QuestionRows
 from parley.adapters.reads import ReadRows
 from parley.adapters.records import RecordRows
 from parley.adapters.room_rows import RoomRows
+from parley.adapters.session_items import Item
 from parley.adapters.sessions import SessionRows
-from parley.adapters.table import Item
 from parley.core.consent import RETENTION_CLASS, canonical_json
 
 

@@ -11,17 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from parley.adapters.session_items import Item, session_key
 from parley.adapters.suppressions import SuppressionRows, suppression_item
 from parley.adapters.table import (
     ABSENT,
     ATTEMPTS,
     ITEMS_LIMIT,
     ConditionFailedError,
-    Item,
     beginning,
     party_condition,
     party_key,
-    session_key,
 )
 from parley.core.consent import State, canonical_json
 from parley.core.erasure import Erasure, Progress, is_from_before

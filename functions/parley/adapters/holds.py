@@ -11,16 +11,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from parley.adapters.table import (
-    ABSENT,
-    ConditionFailedError,
-    Item,
-    Table,
-    beginning,
-    epoch,
-    number,
-    session_key,
-)
+from parley.adapters.session_items import Item, session_key
+from parley.adapters.table import ABSENT, ConditionFailedError, Table, beginning, epoch, number
 from parley.core.holds import Change, Hold, Stage
 from parley.core.retention import RecordClass
 from parley.ports import UnreadableRecordError

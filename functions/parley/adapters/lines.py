@@ -15,16 +15,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parley.adapters.places import places_from_json, places_to_json
-from parley.adapters.table import (
-    ConditionFailedError,
-    Item,
-    Table,
-    epoch,
-    ledger_error,
-    number,
-    party_condition,
-    party_key,
-)
+from parley.adapters.session_items import Item
+from parley.adapters.table import ConditionFailedError, Table, epoch, ledger_error, number, party_condition, party_key
 from parley.core import moments
 from parley.core.consent import Scope, canonical_json
 from parley.core.lines import GRACE, RESERVED_FOR, Line, LineStatus, Peer

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 
-from parley.adapters.table import ABSENT, Item, Table, beginning
+from parley.adapters.session_items import Item
+from parley.adapters.table import ABSENT, Table, beginning
 from parley.core import moments
 from parley.core.access import Read
 from parley.core.retention import RecordClass

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from parley.adapters.table import ABSENT, Item, Table, beginning, number, party_key, session_key
+from parley.adapters.session_items import Item, session_key
+from parley.adapters.table import ABSENT, Table, beginning, number, party_key
 from parley.core.records import Record
 from parley.core.retention import RecordClass
 from parley.ports import LedgerError, UnreadableRecordError

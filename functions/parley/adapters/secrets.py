@@ -6,11 +6,11 @@ import json
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+if TYPE_CHECKING:
+    from parley.ports import Clock
 
-from parley.ports import Clock
 
 MAX_AGE = timedelta(minutes=5)
 """How long credentials are used before they are fetched again."""
@@ -66,10 +66,11 @@ class Secrets:
     def _fetch(self) -> TwilioCredentials:
         try:
             text = self._client.get_secret_value(SecretId=self._arn)["SecretString"]
+        except Exception as error:  # noqa: BLE001 - boto3's, which is not imported where it does not ask
+            raise SecretError(f"the Twilio secret cannot be read ({type(error).__name__})") from None
+        try:
             raw = json.loads(text)
             credentials = TwilioCredentials(raw["api_key"], raw["api_secret"], tuple(filter(None, raw["auth_tokens"])))
-        except (BotoCoreError, ClientError) as error:
-            raise SecretError(f"the Twilio secret cannot be read ({type(error).__name__})") from None
         except (KeyError, TypeError, ValueError):
             # Not chained: the error quotes the secret.
             raise SecretError("the Twilio secret is not {api_key, api_secret, auth_tokens: […]}") from None

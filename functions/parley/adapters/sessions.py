@@ -11,26 +11,25 @@ from typing import Any
 from parley.adapters.consents import relevant_keys, standing_key
 from parley.adapters.lines import LineRows
 from parley.adapters.places import places_from_json, places_to_json
+from parley.adapters.session_items import Item, session_key, session_of
 from parley.adapters.table import (
     ABSENT,
     ATTEMPTS,
     OVER,
     SHARDS,
     ConditionFailedError,
-    Item,
     beginning,
     epoch,
     number,
     party_condition,
     party_key,
-    session_key,
     shard_of,
     unchanged,
 )
 from parley.core import moments
 from parley.core.consent import Scope, Standing, canonical_json
 from parley.core.jurisdiction import Location
-from parley.core.sessions import LONGEST_CALL, Intent, Participant, Revocation, Session, Stage, Status
+from parley.core.sessions import LONGEST_CALL, Intent, Participant, Session, Stage, Status
 from parley.core.verdict import DecisionRecord, parse_decision_id
 from parley.ports import ConsentChangedError, Interaction, LedgerError
 
@@ -497,26 +496,5 @@ def _session_item(session: Session) -> Item:
 
 
 def _session(item: Item) -> Session:
-    closed_at = item.get("closed_at")
-    revocation = json.loads(item["revocation"]["S"]) if "revocation" in item else None
-    return Session(
-        sid=item["pk"]["S"].removeprefix("SESSION#"),
-        service_sid=item["service_sid"]["S"],
-        participants=tuple(Participant(*each) for each in json.loads(item["participants"]["S"])),
-        mode=item["mode"]["S"],
-        opened_at=moments.from_text(item["opened_at"]["S"]),
-        closes_at=moments.from_text(item["closes_at"]["S"]),
-        status=Status(item["status"]["S"]),
-        closed_at=moments.from_text(closed_at["S"]) if closed_at else None,
-        closed_reason=item.get("closed_reason", {}).get("S", ""),
-        intent=item["intent"]["S"],
-        name=item["name"]["S"] if "name" in item else None,
-        records=tuple(json.loads(item["records"]["S"])),
-        scopes=tuple(Scope(scope) for scope in json.loads(item["scopes"]["S"])),
-        asks=tuple(Scope(scope) for scope in json.loads(item["asks"]["S"])) if "asks" in item else (),
-        # A row from before places were kept has none: who is nowhere known is under the strictest law.
-        places=places_from_json(item["places"]["S"]) if "places" in item else {},
-        revocation=revocation
-        and Revocation(revocation["record_id"], moments.from_text(revocation["at"]), revocation["reason"]),
-        idle=int(item["idle"]["N"]) if "idle" in item else 0,
-    )
+    # A row from before places were kept has none: who is nowhere known is under the strictest law.
+    return session_of(item, places_from_json(item["places"]["S"]) if "places" in item else {})

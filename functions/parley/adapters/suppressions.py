@@ -5,7 +5,8 @@ It must outlive every other record of that person: whoever forgot a no could not
 
 from __future__ import annotations
 
-from parley.adapters.table import Item, Table, number
+from parley.adapters.session_items import Item
+from parley.adapters.table import Table, number
 from parley.core import moments
 from parley.core.suppression import Suppression
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from parley.adapters.session_items import Item, ends_at
 from parley.ports import Clock, LedgerError
 
 ATTEMPTS = 12
@@ -30,8 +31,6 @@ _CONTENTION = frozenset(
     }
 )
 _BUSY = frozenset({"ThrottlingException", "ProvisionedThroughputExceededException", "TransactionInProgressException"})
-
-Item = dict[str, Any]
 
 
 class ConditionFailedError(Exception):
@@ -191,11 +190,6 @@ def epoch(moment: datetime) -> int:
     return int(moment.timestamp())
 
 
-def ends_at(item: Item) -> int:
-    """Return when the time of a row is over, in epoch seconds; a legal hold remembers it as `held_expires_at`."""
-    return int((item.get("expires_at") or item["held_expires_at"])["N"])
-
-
 OVER = "expires_at <= :now OR (attribute_not_exists(expires_at) AND held_expires_at <= :now)"
 """The condition that the time of a row is over, whether or not a legal hold keeps it. `:now` is in epoch seconds."""
 
@@ -203,11 +197,6 @@ OVER = "expires_at <= :now OR (attribute_not_exists(expires_at) AND held_expires
 def party_key(party: str, sort: str) -> Item:
     """Return the key of a row of one person."""
     return {"pk": {"S": f"PARTY#{party}"}, "sk": {"S": sort}}
-
-
-def session_key(sid: str, sort: str = "SESSION") -> Item:
-    """Return the key of a row of one session, by Twilio's SID or the id of its intent."""
-    return {"pk": {"S": f"SESSION#{sid}"}, "sk": {"S": sort}}
 
 
 def beginning(partition: Item, prefix: str) -> Item:

@@ -11,10 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from parley.core.consent import NO, Kind, Scope, Standing, State, sha256_hex
-from parley.core.disclosure import is_stale
-from parley.core.jurisdiction import Location
+
+if TYPE_CHECKING:
+    from parley.core.jurisdiction import Location
 
 MIN_TTL = 60
 """Seconds: a shorter session would be over before the first message arrived."""
@@ -184,6 +186,8 @@ def takes_away(before: Standing | None, after: Standing, *, counterparts: Collec
         return False
     if after.state is State.REQUESTED:
         return before is not None and before.state is State.GIVEN
+    from parley.core.disclosure import is_stale  # noqa: PLC0415 - the intercept judges sessions without any notice
+
     if after.state is not State.GIVEN or after.kind is Kind.IMPLIED or is_stale(after):
         return True
     return after.valid_until is not None and after.valid_until < closes_at

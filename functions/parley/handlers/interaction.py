@@ -13,9 +13,10 @@ from parley import log, recordings, runtime
 from parley.core.consent import Scope
 from parley.core.optout import is_stop
 from parley.core.problem import problem
-from parley.handlers.intercept import body_of, created_at, take_stop
+from parley.handlers.intercept import body_of, created_at
 from parley.messages import archive_later
 from parley.ports import Interaction
+from parley.stop_words import take_stop
 from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single, unavailable
 from parley.webhook import ForgedError, authenticate
 
