@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -271,6 +272,20 @@ def _patient_s3() -> Any:
     return boto3.client("s3", config=PATIENT)
 
 
+def prepare() -> None:
+    """Open and fetch what the first webhook will need, while Lambda makes the execution environment.
+
+    Not where that is kept as a snapshot (SnapStart): its connections would be closed ones. What fails now is tried
+    again by the webhook itself. https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    """
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") not in {"on-demand", "provisioned-concurrency"}:
+        return
+    with contextlib.suppress(Exception):
+        _awaited_client("dynamodb").connect()
+        secrets().get()
+
+
+@functools.cache
 def _awaited_client(service: str) -> Any:
     """Return a client whose reads go without boto3 where they can: Twilio waits for them."""
     from parley.adapters.signed import Client, signed  # noqa: PLC0415
@@ -295,7 +310,7 @@ def _client(service: str) -> Any:
 
 MADE = (
     *(environment, clock, ledger, session_read, copies, identities, contacts, secrets, carrier, inspection_clients),
-    sealer,
+    *(sealer, _awaited_client),
     *(twilio_records, twilio_rooms, twilio_sweep, queues, content, downloads, versions, proofs),
 )
 """Whatever is made once; who adds something to make adds it here."""

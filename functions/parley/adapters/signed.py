@@ -59,18 +59,27 @@ class Signed:
         with self._lock:
             for _ in range(2):
                 headers = self._headers(target, kind, body, time.gmtime())
+                connection = self._open = self._open or self._kind(self._host, timeout=TIMEOUT)
                 try:
-                    connection = self._open or self._kind(self._host, timeout=TIMEOUT)
-                    self._open = None
                     connection.request("POST", "/", body, headers)
                     answer = connection.getresponse()
                     text, status = answer.read(), answer.status
                 except (OSError, HTTPException):
+                    self._close()
                     continue
-                self._open = connection
                 # Bytes are base64 on the wire, and boto3's callers expect them decoded.
                 return None if status != 200 or _BYTES.search(text) else json.loads(text)
         return None
+
+    def close(self) -> None:
+        """Close the connection; the next read opens another one."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     def _headers(self, target: str, kind: str, body: bytes, now: time.struct_time) -> dict[str, str]:
         moment = time.strftime("%Y%m%dT%H%M%SZ", now)
@@ -110,6 +119,16 @@ class Client:
         self._service, self._reads, self._make = service, reads, make
         self._lock = threading.Lock()
         self._made: Any = None
+
+    def connect(self) -> None:
+        """Open the connection of the reads, if they go without boto3. Raises OSError."""
+        if self._reads is not None:
+            self._reads.connect()
+
+    def close(self) -> None:
+        """Close the connection of the reads."""
+        if self._reads is not None:
+            self._reads.close()
 
     def __getattr__(self, operation: str) -> Any:
         """Return an operation."""

@@ -93,3 +93,6 @@ def created_at(form: Form, now: datetime) -> datetime:
 def _deny(*reasons: str, record_ids: Sequence[str] = (), **fields: str) -> Answer:
     log.decision("intercept", permit=False, reasons=reasons, record_ids=record_ids, **fields)
     return _forbidden()
+
+
+runtime.prepare()

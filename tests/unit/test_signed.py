@@ -1,0 +1,253 @@
+"""The reads that go without boto3: signed as botocore signs, over one connection, and left to boto3 when in doubt."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import botocore.auth
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import given
+from hypothesis import strategies as st
+from parley.adapters import signed as module
+from parley.adapters.signed import TARGETS, Client, Signed, signed
+
+USUAL = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "not/a+secret", "AWS_REGION": "eu-west-1"}
+KEY = {"TableName": "ledger", "Key": {"pk": {"S": "SESSION#KC1"}, "sk": {"S": "SESSION"}}}
+FUNCTIONS = Path(__file__).parents[2] / "functions"
+
+printable = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
+
+
+@given(
+    secret=printable,
+    token=st.none() | printable,
+    region=st.sampled_from(["us-east-1", "eu-central-1", "ap-southeast-2"]),
+    operation=st.sampled_from(sorted(TARGETS)),
+    body=st.binary(max_size=200),
+    epoch=st.integers(0, 4_000_000_000),
+)
+def test_signature_is_botocores(
+    secret: str, token: str | None, region: str, operation: str, body: bytes, epoch: int
+) -> None:
+    """Whatever the credentials, the region, the moment and the body are, the headers are those that botocore makes."""
+    environ = {**USUAL, "AWS_SECRET_ACCESS_KEY": secret} | ({"AWS_SESSION_TOKEN": token} if token else {})
+    service, target, kind = TARGETS[operation]
+    host = f"{service}.{region}.amazonaws.com"
+    ours = Signed(service, region, environ, f"https://{host}")._headers(target, kind, body, time.gmtime(epoch))
+    request = AWSRequest("POST", f"https://{host}/", {"content-type": kind, "x-amz-target": target}, body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.auth, "get_current_datetime", lambda: datetime.fromtimestamp(epoch, UTC))
+        credentials = Credentials(USUAL["AWS_ACCESS_KEY_ID"], secret, token)
+        botocore.auth.SigV4Auth(credentials, service, region).add_auth(request)
+    theirs = {name.lower(): value for name, value in request.headers.items()}
+    assert {name: value for name, value in ours.items() if name != "host"} == theirs
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"AWS_ACCESS_KEY_ID": ""},
+        {"AWS_SECRET_ACCESS_KEY": ""},
+        {"AWS_REGION": ""},
+        {"AWS_REGION": "cn-north-1"},
+        {"AWS_REGION": "us-gov-west-1"},
+        {"AWS_ENDPOINT_URL": "https://vpce.example.com"},
+        {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:8000"},
+        {"AWS_USE_FIPS_ENDPOINT": "true"},
+        {"HTTPS_PROXY": "http://proxy.example.com"},
+    ],
+)
+def test_unusual_is_left_to_boto3(changes: dict[str, str]) -> None:
+    """Without credentials in the environment, in another partition, behind a proxy or an endpoint, boto3 asks."""
+    assert signed("dynamodb", USUAL) is not None
+    assert signed("dynamodb", {**USUAL, **changes}) is None
+
+
+class Service:
+    """A service on this machine: `answers` are taken in order, the last one again and again."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, Any]] = [(200, {"Item": {}})]
+        self.connections: set[Any] = set()
+        self.asked: list[tuple[dict[str, str], Any]] = []
+        self.closing = False
+        service = self
+
+        class Answering(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                service.connections.add(self.client_address)
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                service.asked.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                status, answer = service.answers[0]
+                service.answers = service.answers[1:] or service.answers
+                text = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+                self.close_connection = service.closing
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        self.environ = {**USUAL, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server.server_port}"}
+
+
+class Boto:
+    """What stands for boto3's client."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        """Return an operation that answers its name."""
+
+        def ask(**_: Any) -> Any:
+            self.asked.append(operation)
+            return {"by": "boto3"}
+
+        return ask
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """Give a service on this machine."""
+    made = Service()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def boto() -> Boto:
+    """Give what the client falls back to."""
+    return Boto()
+
+
+@pytest.fixture
+def made(service: Service, boto: Boto) -> Iterator[Client]:
+    """Give a client of the service."""
+    client = Client("dynamodb", signed("dynamodb", service.environ), lambda: boto)
+    yield client
+    client.close()
+
+
+def test_one_connection_serves_all(service: Service, made: Client, boto: Boto) -> None:
+    """The connection that was opened before the first read is the one of every later read, and boto3 is not made."""
+    made.connect()
+    service.answers = [(200, {"Item": {"pk": {"S": "x"}}})]
+    assert [made.get_item(**KEY) for _ in range(5)] == [{"Item": {"pk": {"S": "x"}}}] * 5
+    assert (len(service.connections), boto.asked) == (1, [])
+    headers, body = service.asked[0]
+    assert (headers["x-amz-target"], body) == ("DynamoDB_20120810.GetItem", KEY)
+
+
+def test_closed_connection_is_opened_again(service: Service, made: Client, boto: Boto) -> None:
+    """A connection that the service closed meanwhile costs no answer."""
+    made.get_item(**KEY)
+    service.closing = True
+    assert [made.get_item(**KEY) for _ in range(3)] == [{"Item": {}}] * 3
+    assert boto.asked == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (400, {"__type": "ResourceNotFoundException"}),
+        (503, {}),
+        (200, {"Item": {"sealed": {"B": "AAAA"}}}),
+        (200, {"Item": {"sealed": {"BS": ["AAAA"]}}}),
+    ],
+)
+def test_anything_else_is_asked_of_boto3(service: Service, made: Client, boto: Boto, answer: tuple[int, Any]) -> None:
+    """A refusal and bytes are boto3's to tell; a truth value and words that look like bytes are not."""
+    service.answers = [answer, (200, {"Item": {"a": {"BOOL": True}, "b": {"S": '{"B": "x"}'}}})]
+    assert made.get_item(**KEY) == {"by": "boto3"}
+    assert made.get_item(**KEY)["Item"]["a"] == {"BOOL": True}
+    assert boto.asked == ["get_item"]
+
+
+def test_service_that_is_down_is_asked_of_boto3(
+    service: Service, made: Client, boto: Boto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing answers boto3 is asked, whose error says why."""
+    monkeypatch.setattr(module, "TIMEOUT", 0.2)
+    service.server.shutdown()
+    service.server.server_close()
+    assert made.get_item(**KEY) == {"by": "boto3"}
+    assert boto.asked == ["get_item"]
+
+
+def test_other_operations_are_boto3s(service: Service, made: Client, boto: Boto) -> None:
+    """What Twilio does not wait for is boto3's, and so is all of an unusual environment."""
+    assert made.put_item() == {"by": "boto3"}
+    assert made.get_secret_value() == {"by": "boto3"}
+    unusual = Client("dynamodb", None, lambda: boto)
+    unusual.connect()
+    assert unusual.get_item(**KEY) == {"by": "boto3"}
+    assert service.asked == []
+
+
+LOADED = """
+import sys
+before = set(sys.modules)
+import parley.handlers.intercept
+from parley.adapters import secrets, session_items, signed
+print(*sorted(set(sys.modules) - before))
+"""
+
+OURS = {
+    "parley",
+    "parley.adapters",
+    "parley.adapters.secrets",
+    "parley.adapters.session_items",
+    "parley.adapters.signed",
+    "parley.clock",
+    "parley.core",
+    "parley.core.consent",
+    "parley.core.identity",
+    "parley.core.moments",
+    "parley.core.optout",
+    "parley.core.problem",
+    "parley.core.retention",
+    "parley.core.sessions",
+    "parley.core.signature",
+    "parley.handlers",
+    "parley.handlers.intercept",
+    "parley.log",
+    "parley.runtime",
+    "parley.web",
+    "parley.webhook",
+}
+"""What the intercept loads of ours before and in its first answer. A new one costs every cold start."""
+
+
+def test_intercept_loads_nothing_else() -> None:
+    """A permitted interaction loads these modules of ours, no package but the standard library, and no boto3."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", LOADED],
+        env={"PYTHONPATH": str(FUNCTIONS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    assert {name for name in loaded if name.startswith("parley")} == OURS
+    others = {name.partition(".")[0] for name in loaded} - {"parley"} - sys.stdlib_module_names
+    assert others == set()
