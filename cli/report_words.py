@@ -32,7 +32,7 @@ CLASSES: Mapping[str, tuple[str, str]] = {
     "dead-letters": ("Dead letters", "events that a function could not process, kept until they are looked into"),
     "erasure-proofs": ("Erasure proofs", "that records were erased, when and where, not what they held"),
 }
-"""What each class of `parley.core.retention.RecordClass` is called and holds, for a reader who knows no code."""
+"""What each class of `parley.core.record_classes.RecordClass` is called and holds, for a reader who knows no code."""
 
 BASES: Mapping[str, str] = {
     "consent": "consent (GDPR art. 6(1)(a))",

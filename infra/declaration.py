@@ -15,17 +15,8 @@ from typing import Any
 import pulumi
 from parley.core.bound import ABSENT, Assumptions, Bound, bounds
 from parley.core.limits import limits
-from parley.core.retention import (
-    REMNANTS_RULE,
-    LifecycleRule,
-    Limit,
-    RecordClass,
-    Retention,
-    Schedule,
-    Store,
-    ceilings,
-    floors,
-)
+from parley.core.record_classes import RecordClass
+from parley.core.retention import REMNANTS_RULE, LifecycleRule, Limit, Retention, Schedule, Store, ceilings, floors
 
 from infra.functions import READS, Objects
 from infra.gate import ConsentGate, PublicApi

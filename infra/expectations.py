@@ -13,7 +13,8 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 from parley.core.bound import TTL_LAG_DAYS, bounds
-from parley.core.retention import LifecycleRule, Lock, RecordClass, Store
+from parley.core.record_classes import RecordClass
+from parley.core.retention import LifecycleRule, Lock, Store
 from parley.core.verification import OLDEST, digests
 
 from infra.declaration import assumptions

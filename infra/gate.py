@@ -11,7 +11,8 @@ import pulumi
 import pulumi_aws as aws
 from parley.core.assignment import NumberChoice
 from parley.core.erasure import minimums
-from parley.core.retention import RecordClass, Store
+from parley.core.record_classes import RecordClass
+from parley.core.retention import Store
 from parley.env import to_environment
 
 from infra import documents, roles

@@ -29,16 +29,8 @@ from parley.core.jurisdiction import (
     reviewed_table,
     suggestion,
 )
-from parley.core.retention import (
-    CHANNELS,
-    CONTENT,
-    SECTORS,
-    Problem,
-    RecordClass,
-    Schedule,
-    ScheduleError,
-    parse_schedule,
-)
+from parley.core.record_classes import RecordClass
+from parley.core.retention import CHANNELS, CONTENT, SECTORS, Problem, Schedule, ScheduleError, parse_schedule
 from parley.core.wording import Finding, lint
 from parley.env import DIRECT, PROXY, ConsentPolicy, Controller, Reader, SessionPolicy
 from pulumi.runtime import config as pulumi_config

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 
 Statement = dict[str, Any]
 

@@ -35,9 +35,9 @@ from parley.core import archive
 from parley.core.archive import Expected, Found, MediaError
 from parley.core.holds import is_held
 from parley.core.identity import IdentifierError
+from parley.core.record_classes import RecordClass
 from parley.core.recording import is_undecided
 from parley.core.records import Deletion, Record, Resource, ResourceKind, Stage, check_sid
-from parley.core.retention import RecordClass
 from parley.core.verification import METRICS
 
 PIECE = 256 * 1024

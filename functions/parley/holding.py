@@ -37,8 +37,8 @@ from parley.core import moments
 from parley.core.erasure import What as Kind
 from parley.core.erasure import record_items
 from parley.core.holds import POINTERS, Change, Hold, Stage, Subject, What, changed, is_held, keeps_row, row_kind
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record
-from parley.core.retention import RecordClass
 from parley.core.verification import METRICS
 from parley.env import EnvironmentMismatchError
 

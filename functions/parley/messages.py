@@ -29,8 +29,8 @@ from parley.core.consent import Scope
 from parley.core.decision import Decision, decide
 from parley.core.holds import is_held
 from parley.core.optout import is_stop
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, Resource, ResourceKind, SidError, Stage, check_sid
-from parley.core.retention import RecordClass
 from parley.core.sessions import Session
 from parley.found import BARRED, take_message
 from parley.ports import Interaction

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 
 from policy.checks.retention import SECONDS_A_DAY, declared
 from policy.model import CannotTellError, Deployment, Resource

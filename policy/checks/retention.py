@@ -9,14 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from parley.core.retention import (
-    Basis,
-    Lock,
-    RecordClass,
-    Retention,
-    Schedule,
-    required_classes,
-)
+from parley.core.record_classes import RecordClass
+from parley.core.retention import Basis, Lock, Retention, Schedule, required_classes
 
 from policy.model import FUNCTION, STACK, CannotTellError, Deployment, Resource, look
 from policy.rules import Flaw, Severity, rule

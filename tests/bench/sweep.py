@@ -27,8 +27,8 @@ from parley.adapters.secrets import TwilioCredentials
 from parley.adapters.twilio_sweep import Places, TwilioSweep
 from parley.core.holds import Hold
 from parley.core.limiter import Limit
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, Resource, ResourceKind, Stage
-from parley.core.retention import RecordClass
 from parley.core.sweeping import Partition, PendingDeletion, Why
 from parley.env import Environment
 from parley.ports import Ledger

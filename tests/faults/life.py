@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from parley.core.consent import ConsentEvent, Method, Scope, State
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 from parley.core.verdict import parse_decision_id
 from parley.ports import Entry, Refusal
 

@@ -19,7 +19,8 @@ from parley import runtime
 from parley.core.bound import DECLARED, Assumptions, Path, Term, bound
 from parley.core.consent import Scope
 from parley.core.erasure import read_proof
-from parley.core.retention import RecordClass, Schedule
+from parley.core.record_classes import RecordClass
+from parley.core.retention import Schedule
 from parley.handlers import chains
 
 from local.twilio.state import Call

@@ -32,7 +32,8 @@ from parley import sweeping as sweeping_module
 from parley.adapters import twilio_sweep
 from parley.adapters.table import Table
 from parley.core import retention
-from parley.core.retention import BUCKETS, CHANNELS, HOLDABLE, Lock, RecordClass, Schedule, Store, parse_schedule
+from parley.core.record_classes import RecordClass
+from parley.core.retention import BUCKETS, CHANNELS, HOLDABLE, Lock, Schedule, Store, parse_schedule
 from parley.handlers import archive, erasures, evidence, holds, reconcile, recorder, sweep
 from urllib3 import HTTPConnectionPool, HTTPResponse
 from urllib3.util import Retry

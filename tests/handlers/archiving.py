@@ -11,8 +11,8 @@ import pytest
 from parley import runtime
 from parley.adapters.twilio_api import TwilioApi
 from parley.core.holds import Hold, Subject
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, ResourceKind, Stage
-from parley.core.retention import RecordClass
 from parley.handlers import archive
 
 from local.twilio.routes import sim_records

@@ -11,8 +11,8 @@ import pytest
 import requests
 from parley import runtime
 from parley.adapters.downloads import Downloads
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, ResourceKind, Stage, object_key
-from parley.core.retention import RecordClass
 from parley.ports import ContentError
 
 from tests.handlers.archives import CONTENT, Archives

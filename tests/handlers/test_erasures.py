@@ -22,8 +22,8 @@ from parley.adapters.versions import Versions
 from parley.core.consent import ConsentEvent, Method, Scope, State, sha256_hex
 from parley.core.erasure import read_proof
 from parley.core.holds import Hold, Subject
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, ResourceKind, Stage, object_key
-from parley.core.retention import RecordClass
 from parley.handlers import chains, erasures, evidence
 from parley.ports import Entry, Refusal
 

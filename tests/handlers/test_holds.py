@@ -13,9 +13,9 @@ from parley import holding, runtime
 from parley.adapters.holds import HoldRows
 from parley.adapters.versions import Versions
 from parley.core.holds import Stage
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, ResourceKind, object_key
 from parley.core.records import Stage as RecordStage
-from parley.core.retention import RecordClass
 from parley.handlers import erasures, evidence, holds, sweep
 
 from local.aws import object_lock

@@ -16,8 +16,8 @@ from parley import sweeping as steps
 from parley.adapters.live import Deadline, observe
 from parley.adapters.live_twilio import Line
 from parley.core.holds import Hold, Subject
+from parley.core.record_classes import RecordClass
 from parley.core.records import Deletion, Record, Resource, ResourceKind, Stage
-from parley.core.retention import RecordClass
 from parley.core.sweeping import LISTINGS, Cursor, Partition, Why
 from parley.core.verification import OLDEST, Oldest
 from parley.handlers import archive, sweep

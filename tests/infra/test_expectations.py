@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from parley.core.bound import bounds
 from parley.core.identity import holds_number
-from parley.core.retention import RecordClass, Store
+from parley.core.record_classes import RecordClass
+from parley.core.retention import Store
 from parley.core.verification import OLDEST, digests
 
 from infra.__main__ import main

@@ -9,7 +9,8 @@ from typing import Any
 
 import pulumi
 import pytest
-from parley.core.retention import CURRENT_DECLARATION, DECLARATIONS, REMNANTS_RULE, RecordClass, Store, lifecycle_rules
+from parley.core.record_classes import RecordClass
+from parley.core.retention import CURRENT_DECLARATION, DECLARATIONS, REMNANTS_RULE, Store, lifecycle_rules
 from parley.env import from_environment
 from pulumi.runtime import rpc
 

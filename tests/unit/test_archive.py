@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import pytest
 from parley.core import archive
 from parley.core.archive import Expected, Found, Leg, MediaError, Wave
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, ResourceKind
-from parley.core.retention import RecordClass
 
 RECORD = Record(
     sid="RE" + "1" * 32,

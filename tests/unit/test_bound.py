@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from parley.core import bound as module
 from parley.core import retention
 from parley.core.bound import Assumptions, Bound, Path, bound, bounds
+from parley.core.record_classes import RecordClass
 from parley.core.retention import (
     CHANNELS,
     HOLDABLE,
     STORES,
     LifecycleRule,
     Lock,
-    RecordClass,
     Schedule,
     Store,
     lifecycle_rules,

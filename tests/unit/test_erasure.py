@@ -27,9 +27,10 @@ from parley.core.erasure import (
     What,
     Why,
 )
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, ResourceKind, SidError
 from parley.core.requests import ErasureRequest, InvalidBodyError, erasure_request
-from parley.core.retention import Limit, RecordClass
+from parley.core.retention import Limit
 from parley.core.suppression import UNPROVEN, Suppression, is_explained, is_proof_of
 from parley.env import (
     ConsentPolicy,

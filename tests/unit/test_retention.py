@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parley.core.record_classes import RecordClass
 from parley.core.retention import (
     CHANNELS,
     DECLARATIONS,
@@ -22,7 +23,6 @@ from parley.core.retention import (
     Limit,
     Lock,
     Problem,
-    RecordClass,
     Retention,
     Schedule,
     ScheduleError,

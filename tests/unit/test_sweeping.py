@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, Resource, ResourceKind, Stage
-from parley.core.retention import RecordClass
 from parley.core.sessions import LONGEST_CALL
 from parley.core.sweeping import (
     ABANDONED,

@@ -13,9 +13,9 @@ from parley.adapters.session_items import Item, session_key
 from parley.adapters.sessions import OPEN_SESSIONS, SessionRows
 from parley.adapters.table import beginning, epoch, number, party_key, unchanged
 from parley.core.consent import Scope, Standing
+from parley.core.record_classes import RecordClass
 from parley.core.recording import PATIENCE, Capture
 from parley.core.records import Record
-from parley.core.retention import RecordClass
 from parley.core.sessions import LONGEST_CALL
 from parley.ports import UnreadableRecordError
 

@@ -26,8 +26,8 @@ from parley.adapters.table import (
 from parley.core import moments
 from parley.core.consent import RETENTION_CLASS, canonical_json, sha256_hex
 from parley.core.limiter import Limit
+from parley.core.record_classes import RecordClass
 from parley.core.records import Resource, ResourceKind
-from parley.core.retention import RecordClass
 from parley.core.sweeping import PendingDeletion, Why
 
 CLASS = str(RecordClass.INTERACTION_LOG)

@@ -24,7 +24,7 @@ from parley.adapters.table import (
 )
 from parley.core.consent import State, canonical_json
 from parley.core.erasure import Erasure, Progress, is_from_before
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 from parley.core.suppression import Suppression
 from parley.ports import LedgerError, UnreadableRecordError
 

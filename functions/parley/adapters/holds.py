@@ -14,7 +14,7 @@ from typing import Any
 from parley.adapters.session_items import Item, session_key
 from parley.adapters.table import ABSENT, ConditionFailedError, Table, beginning, epoch, number
 from parley.core.holds import Change, Hold, Stage
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 from parley.ports import UnreadableRecordError
 
 HOLDS = "HOLDS"

@@ -14,7 +14,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parley.core.erasure import ALGORITHM, Signed
-from parley.core.retention import CURRENT_DECLARATION, RecordClass
+from parley.core.record_classes import RecordClass
+from parley.core.retention import CURRENT_DECLARATION
 from parley.ports import CopyError
 
 PREFIX = f"{RecordClass.ERASURE_PROOFS}/"

@@ -9,7 +9,7 @@ from parley.adapters.session_items import Item
 from parley.adapters.table import ABSENT, Table, beginning
 from parley.core import moments
 from parley.core.access import Read
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 from parley.ports import UnreadableRecordError
 
 CLASS = str(RecordClass.INTERACTION_LOG)

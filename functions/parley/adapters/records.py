@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from parley.adapters.session_items import Item, session_key
 from parley.adapters.table import ABSENT, Table, beginning, number, party_key
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record
-from parley.core.retention import RecordClass
 from parley.ports import LedgerError, UnreadableRecordError
 
 RECORD = "RECORD#"

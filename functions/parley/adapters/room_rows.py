@@ -13,7 +13,7 @@ from parley.adapters.session_items import Item, session_key
 from parley.adapters.sessions import OPEN_SESSIONS, SessionRows
 from parley.adapters.table import ABSENT, ITEMS_LIMIT, beginning, epoch, number, party_key, unchanged
 from parley.core.consent import Head
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 from parley.core.rooms import LONGEST_STAY, Room
 from parley.ports import LedgerError, UnreadableRecordError
 

@@ -27,16 +27,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from parley.core.chains import COPY_WITHIN
-from parley.core.retention import (
-    BUCKETS,
-    LOG_GROUPS,
-    LifecycleRule,
-    Lock,
-    RecordClass,
-    Schedule,
-    Store,
-    lifecycle_rules,
-)
+from parley.core.record_classes import RecordClass
+from parley.core.retention import BUCKETS, LOG_GROUPS, LifecycleRule, Lock, Schedule, Store, lifecycle_rules
 
 _S3 = "https://docs.aws.amazon.com/AmazonS3/latest/userguide"
 _DYNAMODB = "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide"

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from parley.core.consent import canonical_json
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, ResourceKind, Stage, check_sid
-from parley.core.retention import RecordClass
 
 LIMITS: Final = (
     (

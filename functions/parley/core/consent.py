@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import Any
 
 from parley.core import moments
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 
 SCHEMA_VERSION = "1.0"
 GENESIS = "0" * 64

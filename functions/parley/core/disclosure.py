@@ -19,7 +19,7 @@ from typing import Any
 
 from parley.core.consent import Scope, Standing, State, sha256_hex
 from parley.core.identity import calling_code
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 
 _DATA = Path(__file__).parent.parent / "data" / "notices.json"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

@@ -38,8 +38,9 @@ from parley.core.bound import (
     TWILIO_PURGE_DAYS,
 )
 from parley.core.consent import canonical_json, sha256_hex
+from parley.core.record_classes import RecordClass
 from parley.core.records import CLASSES, PARENTS, SIDS, Record, Resource, ResourceKind
-from parley.core.retention import NONCURRENT_DAYS, Limit, RecordClass, Schedule, floors
+from parley.core.retention import NONCURRENT_DAYS, Limit, Schedule, floors
 
 SCHEMA = "urn:parley:erasure-proof:1"
 ALGORITHM = "ECDSA_SHA_256"

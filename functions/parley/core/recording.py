@@ -32,8 +32,8 @@ from parley.core.consent import NO, Scope, Standing
 from parley.core.decision import Reason, decide
 from parley.core.identity import label
 from parley.core.jurisdiction import UNKNOWN, Announcement, JurisdictionPolicy, Location, Row, Ruling, Table, Way
+from parley.core.record_classes import RecordClass
 from parley.core.records import Record, ResourceKind, check_sid
-from parley.core.retention import RecordClass
 from parley.core.sessions import LONGEST_CALL, Session
 from parley.core.verdict import judge
 

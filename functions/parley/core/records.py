@@ -20,7 +20,7 @@ from typing import Any
 
 from parley.core import moments
 from parley.core.consent import Scope
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 
 
 class ResourceKind(StrEnum):

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeGuard, TypeVar
 
+from parley.core.record_classes import RecordClass
+
 LOG_GROUP_DAYS = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
     *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
@@ -46,23 +48,6 @@ REMNANTS_RULE = "expired-object-delete-marker"
 
 S3 refuses `ExpiredObjectDeleteMarker` beside `Days` in one rule, so it is a rule of its own.
 """
-
-
-class RecordClass(StrEnum):
-    """A kind of record that has a retention period of its own."""
-
-    CALL_RECORDINGS = "call-recordings"
-    VIDEO_RECORDINGS = "video-recordings"
-    MESSAGES = "messages"
-    MESSAGE_MEDIA = "message-media"
-    TRANSCRIPTS = "transcripts"
-    INTERACTION_LOG = "interaction-log"
-    SESSION_MAP = "session-map"
-    CONSENT_EVIDENCE = "consent-evidence"
-    ACCESS_LOGS = "access-logs"
-    OPERATIONAL_LOGS = "operational-logs"
-    DEAD_LETTERS = "dead-letters"
-    ERASURE_PROOFS = "erasure-proofs"
 
 
 class Lock(StrEnum):

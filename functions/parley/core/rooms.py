@@ -30,9 +30,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from parley.core import moments
+from parley.core.record_classes import RecordClass
 from parley.core.recording import Permission
 from parley.core.records import SIDS, Record, ResourceKind, check_sid
-from parley.core.retention import RecordClass
 
 LIMITS: Final = (
     (

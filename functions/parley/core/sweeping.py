@@ -19,8 +19,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from parley.core import moments
+from parley.core.record_classes import RecordClass
 from parley.core.records import CLASSES, Record, Resource, ResourceKind, Stage
-from parley.core.retention import RecordClass
 from parley.core.sessions import LONGEST_CALL
 
 EVERY: Final = timedelta(hours=1)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from parley.core.retention import RecordClass
+from parley.core.record_classes import RecordClass
 
 
 class Verdict(StrEnum):
