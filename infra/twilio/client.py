@@ -221,14 +221,14 @@ class Account:
         https://www.twilio.com/docs/configurations/recording-account-default-configuration-resource: 404 is no default.
         How a disabled one looks is not documented, so any answer but `enabled: false` or `status: disabled` is one.
         """
-        found = self._found("read the account's recording default", lambda: self.get(RECORDING_DEFAULT))
+        doing = "read the account's recording default"
+        found = self._found(doing, lambda: self.get(RECORDING_DEFAULT, doing))
         if found is None:
             return False
         return not (found.get("enabled") is False or str(found.get("status", "")).lower() == "disabled")
 
-    def get(self, url: str) -> dict[str, Any]:
-        """Return what Twilio has at a URL that the package has no name for, or not for all of it."""
-        doing = f"read {urlsplit(url).netloc}{urlsplit(url).path}"
+    def get(self, url: str, doing: str) -> dict[str, Any]:
+        """Return what Twilio has at a URL that the package has no name for; `doing` says what is read."""
         with self._told(doing):
             answer = self._rest.request("GET", url)
         try:

@@ -84,7 +84,7 @@ class _Reads:
     def read(self, operation: str, host: str, path: str) -> dict[str, Any]:
         """Return one resource. Raises CarrierError."""
         try:
-            return self._account.get(f"https://{host}{path}")
+            return self._account.get(f"https://{host}{path}", operation)
         except TwilioError as error:
             raise CarrierError(operation, error.status or 0, error.code or 0) from None
 

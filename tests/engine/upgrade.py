@@ -61,12 +61,16 @@ def fit(old: State, now: State) -> State:
     pairs: dict[str, str] = {}
     for each in old["deployment"]["resources"]:
         if each["urn"] in mine:
-            pairs |= dict(_identities(each, mine[each["urn"]]))
+            # The first one wins: a pool that was moved to another service keeps the SID of its first one as its id.
+            pairs = {**dict(_identities(each, mine[each["urn"]])), **pairs}
     text = json.dumps(old["deployment"]["resources"])
     # Longer ones first: an ARN may contain what another object is known by.
     for before in sorted(pairs, key=len, reverse=True):
         text = text.replace(json.dumps(before)[1:-1], json.dumps(pairs[before])[1:-1])
     fitted = {each["urn"]: _with_secrets(each, mine.get(each["urn"], {})) for each in json.loads(text)}
+    for urn in fitted.keys() & mine.keys():
+        if "id" in mine[urn]:
+            fitted[urn]["id"] = mine[urn]["id"]
     resources = list(_in_order({**mine, **fitted}))
     return {**now, "deployment": {**now["deployment"], "resources": resources}}
 

@@ -79,6 +79,7 @@ def at(number: int, *, after: bool, happen: Happening) -> Iterator[Boundary]:
     boundary = Boundary(number, after=after, happen=happen)
     ledger: Any = runtime.ledger()
     queues: Any = runtime.queues()
+    read: Any = runtime.session_read()
     request = TwilioApi.request
 
     def watched(twilio: TwilioApi, operation: str, *arguments: Any, **named: Any) -> Any:
@@ -87,6 +88,7 @@ def at(number: int, *, after: bool, happen: Happening) -> Iterator[Boundary]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "_client", _Watched(ledger._client, boundary))
         patch.setattr(queues, "_client", _Watched(queues._client, boundary))
+        patch.setattr(read, "_client", _Watched(read._client, boundary))
         patch.setattr(TwilioApi, "request", watched)
         yield boundary
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -186,6 +187,22 @@ class TestChain:
         for mixed in ([event(), event(party=BEN)], []):
             with pytest.raises(ValueError, match="one person"):
                 ledger_over(world).append(mixed)
+
+
+@pytest.mark.parametrize("masked", ["", "+12125550140"])
+def test_parties_of_a_session_for_a_hold(world: World, masked: str) -> None:
+    """A hold finds a session's parties whether its row holds their masked numbers (`direct`) or only their codes."""
+    ledger = ledger_over(world)
+    for party in (ANA, BEN):
+        ledger.append([event(party=party, source_event_id=f"tap-{party}")])
+    write(ledger, ledger.standings((ANA, BEN), Scope.MANAGE))
+    opened = ledger.session("KC" + "7" * 32)
+    assert opened is not None
+    places = [[one.sid, one.party, masked, "1"] for one in opened.participants]
+    key = {"pk": {"S": f"SESSION#{opened.sid}"}, "sk": {"S": "SESSION"}}
+    row = world.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]
+    world.dynamodb.put_item(TableName=TABLE, Item={**row, "participants": {"S": json.dumps(places)}})
+    assert ledger.parties_of(opened.sid)[0] == opened.parties
 
 
 class TestTrouble:

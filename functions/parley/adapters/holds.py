@@ -76,7 +76,7 @@ class HoldRows(Table):
         item = self.get_one(session_key(session))
         if not item:
             return (), ""
-        return tuple(party for _, party in json.loads(item["participants"]["S"])), item["intent"]["S"]
+        return tuple(place[1] for place in json.loads(item["participants"]["S"])), item["intent"]["S"]
 
     def session_of(self, intent: str) -> str:
         """Return the SID of the session that an intent became, or an empty text."""
