@@ -219,6 +219,7 @@ OURS = {
     "parley.adapters.session_items",
     "parley.adapters.signed",
     "parley.clock",
+    "parley.cold",
     "parley.core",
     "parley.core.consent",
     "parley.core.identity",

@@ -17,11 +17,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 
 from parley.core.consent import Scope
 
-_DATA = Path(__file__).parent.parent / "data" / "keywords.json"
+_DATA = f"{__file__.rpartition('/core/')[0]}/data/keywords.json"
 _LATIN_ACCENTS = re.compile("[\u0300-\u036f]")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _APOSTROPHES = re.compile("['’‘ʼ`´]")
@@ -102,7 +101,8 @@ def normalise(text: str) -> str:
 @functools.cache
 def keywords() -> Keywords:
     """Return the reviewed keywords that come with this version."""
-    raw = json.loads(_DATA.read_text(encoding="utf-8"))
+    with open(_DATA, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import, and the gate waits for this
+        raw = json.load(file)
     # A longer filler comes first: "thank you" before "thank".
     fillers = sorted((_spaced(filler) for filler in raw["fillers"]), key=len, reverse=True)
     return Keywords(

@@ -19,7 +19,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from parley import log, runtime
+from parley import cold, log, runtime
 from parley.core import moments, sessions
 from parley.core.problem import problem
 from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single
@@ -103,3 +103,4 @@ def _deny(*reasons: str, record_ids: Sequence[str] = (), **fields: str) -> Answe
 
 
 runtime.prepare()
+cold.over()
