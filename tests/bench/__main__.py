@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from parley.core.consent import Head, append
@@ -24,7 +25,8 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from local.engine.errors import EngineError
 from local.engine.find import ensure_engine
-from tests.bench import archive, erase, gate, imports, pool, sessions, sweep
+from tests.bench import archive, erase, gate, imports, page, pool, sessions, sweep
+from tests.bench.ratio import Ratio
 from tests.unit.chains import event
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,23 +51,6 @@ FIELDS = {
     "interactionSid": "KI" + "6" * 32,
     "interactionType": "Message",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """One comparison: medians in milliseconds, and ours over theirs."""
-
-    what: str
-    ours_ms: float
-    theirs: str
-    theirs_ms: float
-    ratio: float
-    spread: float
-
-    @property
-    def told(self) -> bool:
-        """Whether the spread of the ratios is smaller than what they say, or than a fifth."""
-        return self.spread <= max(abs(1 - self.ratio), 0.2)
 
 
 def interleaved(what: str, ours: Callable[[], float], theirs: str, peer: Callable[[], float], rounds: int) -> Ratio:
@@ -196,7 +181,10 @@ def main() -> None:
 
 
 def compare() -> None:
-    """Run every comparison, print a table, and JSON lines with `--json`. Raises SystemExit."""
+    """Run every comparison and print a table; JSON lines with `--json`, docs/bench.md with `--page`.
+
+    Raises SystemExit.
+    """
     validator = RequestValidator(TOKEN)
     signature = validator.compute_signature(URL, FIELDS)
     lists = {name: [value] for name, value in FIELDS.items()}
@@ -248,6 +236,13 @@ def compare() -> None:
     memory = {f"{size / 1e6:.0f} MB": archive.peak_kilobytes(size) // 1024 for size in archive.SIZES}
     rates = imports.rates()
     opened = [sessions.measure(stub) for stub in sessions.STUBS]
+    if "--page" in sys.argv:
+        lines = [
+            *(f"{each.what}, over {each.stub}: {each.rows_a_second:.0f} rows a second" for each in rates),
+            *(f"{each.what}, over {each.stub}: {each.sessions_a_second:.0f} sessions a second" for each in opened),
+            "peak memory of archiving: " + ", ".join(f"{peak} MiB for {size}" for size, peak in memory.items()),
+        ]
+        page.PAGE.write_text(page.render(results, lines, datetime.now(UTC).date()), encoding="utf-8")
     if "--json" in sys.argv:
         for measured in [
             *({**asdict(one), "told": one.told} for one in results),

@@ -1,0 +1,49 @@
+"""`docs/bench.md`: what the last run of the bench that was written down has shown, as a table with bars."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from tests.bench.ratio import Ratio
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "bench.md"
+_WIDTH: Final = 24
+"""Characters of the longest bar."""
+
+_HEAD: Final = """# What the bench has shown
+
+Written by `python -m tests.bench --page` on {day}, on {cores} cores, Python {python}. Milliseconds belong to that machine,
+ratios carry over: both sides of a row were measured by turns in one run, and the spread is the interquartile range of the
+ratios. A row whose spread is larger than what it would have to tell says so, and the run fails. All of it ran against stubs
+and emulators on loopback; nothing ran on a real AWS or Twilio account.
+
+| what | ours | against | theirs | ours / theirs | spread | |
+|---|---|---|---|---|---|---|
+"""
+
+
+def bar(ratio: float) -> str:
+    """Return a bar of ours beside one of theirs, the longer one as long as the page has room for."""
+    ours = max(1, round(_WIDTH * min(1.0, ratio)))
+    theirs = max(1, round(_WIDTH * min(1.0, 1 / ratio)))
+    return f"`{'█' * ours}`<br>`{'░' * theirs}`"
+
+
+def render(results: Iterable[Ratio], rates: Sequence[str], day: date) -> str:
+    """Return the page; `rates` are further lines."""
+    head = _HEAD.format(day=day.isoformat(), cores=os.cpu_count(), python=platform.python_version())
+    rows = [
+        f"| {one.what} | {one.ours_ms:,.2f} ms | {one.theirs} | {one.theirs_ms:,.2f} ms |"
+        + (
+            f" {one.ratio:.2f}× | ±{one.spread / 2:.2f} | {bar(one.ratio)} |"
+            if one.told
+            else " too noisy to tell | | |"
+        )
+        for one in results
+    ]
+    return head + "\n".join(rows) + "\n\n" + "\n".join(f"- {line}" for line in rates) + "\n"
