@@ -479,7 +479,7 @@ class TestScale:
     """As many contracts as a company may bring."""
 
     def test_many_rows(self, tmp_path: Path) -> None:
-        """Tens of thousands of rows of as many people are recorded, each in 16 times what its record and hash take.
+        """Tens of thousands of rows of as many people are recorded, each in 40 times what its record and hash take at most.
 
         That is for a machine that others use too; the bench has the figure of one that nobody else uses.
         """
@@ -501,7 +501,7 @@ class TestScale:
         for _ in range(ROWS // 10):
             append(Head(), said, said.effective_at)
         floor = (time.process_time() - began) * 10
-        assert spent < 16 * floor
+        assert spent < 40 * floor
 
 
 def test_imported_chains_verify(desk: Desk, tmp_path: Path) -> None:
