@@ -479,7 +479,7 @@ class TestScale:
     """As many contracts as a company may bring."""
 
     def test_many_rows(self, tmp_path: Path) -> None:
-        """Tens of thousands of rows of as many people are recorded, each in 40 times what its record and hash take at most.
+        """Tens of thousands of rows of as many people are recorded, each in 40 times its record and hash at most.
 
         That is for a machine that others use too; the bench has the figure of one that nobody else uses.
         """
