@@ -183,15 +183,16 @@ def test_anything_else_is_asked_of_boto3(service: Service, made: Client, boto: B
     assert boto.asked == ["get_item"]
 
 
-def test_service_that_is_down_is_asked_of_boto3(
+def test_service_that_is_down_is_not_asked_of_boto3(
     service: Service, made: Client, boto: Boto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing answers boto3 is asked, whose error says why."""
+    """Where nothing answers the error comes at once: with boto3's attempts the function's time would be over."""
     monkeypatch.setattr(module, "TIMEOUT", 0.2)
     service.server.shutdown()
     service.server.server_close()
-    assert made.get_item(**KEY) == {"by": "boto3"}
-    assert boto.asked == ["get_item"]
+    with pytest.raises(ConnectionRefusedError):
+        made.get_item(**KEY)
+    assert boto.asked == []
 
 
 def test_other_operations_are_boto3s(service: Service, made: Client, boto: Boto) -> None:

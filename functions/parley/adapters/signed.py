@@ -1,9 +1,10 @@
 """Reads that a webhook waits for, signed here (AWS Signature Version 4) and sent over one connection that stays open.
 
 boto3 takes several times as long to import as all the rest of the gate, and Twilio connects people when the gate does
-not answer in time. So two reads go without it: `GetItem` of DynamoDB and `GetSecretValue` of Secrets Manager. Whatever
-is unusual goes to boto3: credentials that are not in the environment (SnapStart), a region of another partition, an
-endpoint of one's own, a proxy, binary attributes, and every answer but 200, so that errors are boto3's own.
+not answer in time. So two reads go without it: `GetItem` of DynamoDB and `GetSecretValue` of Secrets Manager. What is
+unusual goes to boto3: credentials that are not in the environment (SnapStart), a region of another partition, an
+endpoint of one's own, a proxy, binary attributes, and every answer but 200, so that errors are boto3's own. Only where
+no answer comes at all is nobody else asked: the function's time would be over before it could say no.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
 """
 
@@ -20,7 +21,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-TIMEOUT = 2.0
+TIMEOUT = 1.5
 """Seconds for one attempt; the second one has a connection of its own, since a kept one may have been closed."""
 
 TARGETS = {
@@ -53,11 +54,11 @@ class Signed:
                 self._open.connect()
 
     def ask(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the answer of an operation, None where boto3 is to ask."""
+        """Return the answer of an operation, None where boto3 is to ask. Raises OSError, HTTPException: no answer."""
         _, target, kind = TARGETS[operation]
         body = json.dumps(arguments).encode()
         with self._lock:
-            for _ in range(2):
+            for last in (False, True):
                 headers = self._headers(target, kind, body, time.gmtime())
                 connection = self._open = self._open or self._kind(self._host, timeout=TIMEOUT)
                 try:
@@ -66,6 +67,8 @@ class Signed:
                     text, status = answer.read(), answer.status
                 except (OSError, HTTPException):
                     self._close()
+                    if last:
+                        raise
                     continue
                 # Bytes are base64 on the wire, and boto3's callers expect them decoded.
                 return None if status != 200 or _BYTES.search(text) else json.loads(text)
