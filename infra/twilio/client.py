@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import phonenumbers
 import requests
+from parley.adapters.live_twilio import is_switched_off
 from twilio.base.exceptions import (  # type: ignore[import-untyped]
     TwilioException,
     TwilioRestException,
@@ -225,7 +226,7 @@ class Account:
         found = self._found(doing, lambda: self.get(RECORDING_DEFAULT, doing))
         if found is None:
             return False
-        return not (found.get("enabled") is False or str(found.get("status", "")).lower() == "disabled")
+        return not is_switched_off(found)
 
     def get(self, url: str, doing: str) -> dict[str, Any]:
         """Return what Twilio has at a URL that the package has no name for; `doing` says what is read."""

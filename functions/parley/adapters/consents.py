@@ -339,21 +339,14 @@ class ConsentRows(SuppressionRows):
         return Head() if not item or self.expired(item) else _head(item)
 
     def parties(self) -> Iterator[str]:
-        """Yield the key of every person who has a chain, page by page. Reads the whole table: not for a handler."""
-        start: Item = {}
-        while True:
-            answer = self.call(
-                "scan",
-                FilterExpression="sk = :head",
-                ProjectionExpression="pk, expires_at, held_expires_at",
-                ExpressionAttributeValues={":head": {"S": "HEAD"}},
-                ConsistentRead=True,
-                **start,
-            )
-            yield from (item["pk"]["S"].removeprefix("PARTY#") for item in answer["Items"] if not self.expired(item))
-            if not answer.get("LastEvaluatedKey"):
-                return
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        """Return the key of every person who has a chain, page by page. Reads the whole table: not for a handler."""
+        found = self.scan(
+            FilterExpression="sk = :head",
+            ProjectionExpression="pk, expires_at, held_expires_at",
+            ExpressionAttributeValues={":head": {"S": "HEAD"}},
+            ConsistentRead=True,
+        )
+        return (item["pk"]["S"].removeprefix("PARTY#") for item in found if not self.expired(item))
 
 
 class _Draft:

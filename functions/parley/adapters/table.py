@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -95,6 +95,16 @@ class Table:
             items += answer["Items"]
             if not answer.get("LastEvaluatedKey"):
                 return items
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def scan(self, **condition: Any) -> Iterator[Item]:
+        """Yield every item of the table that a condition lets pass, page by page: not for a handler."""
+        start: Item = {}
+        while True:
+            answer = self.call("scan", **condition, **start)
+            yield from answer["Items"]
+            if not answer.get("LastEvaluatedKey"):
+                return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def commit(self, writes: Sequence[Item]) -> bool:
