@@ -209,8 +209,8 @@ class Conversation:
         self._texts: list[dict[str, Any]] = []
         self._direct = outputs["masking"] == "direct"
         own = TwilioCredentials(cloud.twilio_api_key, cloud.twilio_api_secret, (cloud.twilio_auth_token,))
-        account, service = cloud.twilio_account_sid, outputs.get("proxyServiceSid", "")
-        self._twilio = TwilioRecords(lambda _: own, account, cloud.twilio_endpoint, service_sid=service)
+        services = outputs.get("proxyServiceSids", ())
+        self._twilio = TwilioRecords(lambda _: own, cloud.twilio_account_sid, cloud.twilio_endpoint, services=services)
         aws = boto3.Session(cloud.aws_access_key_id, cloud.aws_secret_access_key, region_name=cloud.aws_region)
         self._kms = aws.client("kms", endpoint_url=cloud.aws_endpoint)
         self._s3 = aws.client("s3", endpoint_url=cloud.aws_endpoint)

@@ -278,12 +278,13 @@ def doctor(
     with _working("asking Twilio"):
         made = verification.clients(cloud.aws_environment() if cloud else None)
         twilio = verification.carrier(declaration, made, cloud)
-        service = verification.service_of(declaration)
+        service, *others = verification.services_of(declaration)
         found = account_traps.examine(
             twilio,
             service,
             # Without Proxy what the stack declares of Twilio is the account.
             account=service if declaration.get("masking") == "direct" else "",
+            others=others,
             channels=declaration.get("channels", ()),
             gate=gate,
             stack=str(declaration.get("stack") or stack),

@@ -13,7 +13,7 @@ from parley.core import sizing
 from parley.core.identity import calling_code
 from parley.ports import CarrierError, Clock, LedgerError
 
-from cli.verify import name_of
+from cli.verify import name_of, names_of
 from infra.twilio import number_traps
 from infra.twilio.findings import Finding, Reads, Word, unanswered
 
@@ -31,14 +31,15 @@ def findings(
 
     Raises UserError for a declaration that does not say what must hold.
     """
-    service, table = name_of(declaration, "twilio"), name_of(declaration, "dynamodb")
+    services, table = names_of(declaration, "twilio"), name_of(declaration, "dynamodb")
     # Without Proxy what the stack declares of Twilio is the account.
-    account = service if declaration.get("masking") == "direct" else ""
+    account = services[0] if declaration.get("masking") == "direct" else ""
     keep = {str(each["class"]): int(each["keepDays"]) for each in declaration.get("classes", ())}
     try:
-        pool = number_traps.pool(twilio, service, account=account, gate=gate)
+        pools = [number_traps.pool(twilio, service, account=account, gate=gate) for service in services]
     except CarrierError as error:
         return [unanswered(TRAP, error)]
+    pool = [number for each in pools for number in each]
     return list(examine(client, table, clock, pool, keep.get("session-map", 0)))
 
 

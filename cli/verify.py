@@ -52,21 +52,24 @@ def carrier(declaration: Mapping[str, Any], made: Mapping[str, Any], cloud: Clou
 
     Raises UserError for a declaration that does not say what must hold.
     """
-    service = service_of(declaration)
+    services = services_of(declaration)
     if cloud is not None:
         own = TwilioCredentials(cloud.twilio_api_key, cloud.twilio_api_secret, (cloud.twilio_auth_token,))
-        return TwilioCarrier(lambda _renewed: own, cloud.twilio_account_sid, service, cloud.twilio_endpoint)
+        return TwilioCarrier(lambda _renewed: own, cloud.twilio_account_sid, cloud.twilio_endpoint, services=services)
     secrets = Secrets(made["secretsmanager"], name_of(declaration, "secretsmanager"), SystemClock())
     return TwilioCarrier(
         lambda renewed: secrets.refresh() if renewed else secrets.get(),
         "",  # nothing that is read here is asked for by the account that a caller names: Twilio tells it
-        service,
+        services=services,
     )
 
 
-def service_of(declaration: Mapping[str, Any]) -> str:
-    """Return the SID of the Proxy service that a stack declares. Raises UserError if it declares none."""
-    return name_of(declaration, "twilio")
+def services_of(declaration: Mapping[str, Any]) -> list[str]:
+    """Return the SIDs of the Proxy services that a stack declares, without Proxy its account's.
+
+    Raises UserError if it declares none.
+    """
+    return names_of(declaration, "twilio")
 
 
 def checks(
@@ -89,12 +92,18 @@ def checks(
 
 def name_of(declaration: Mapping[str, Any], system: str) -> str:
     """Return the name of the first resource of a system that a stack declares. Raises UserError if there is none."""
+    return names_of(declaration, system)[0]
+
+
+def names_of(declaration: Mapping[str, Any], system: str) -> list[str]:
+    """Return the names of the resources of a system that a stack declares. Raises UserError if there are none."""
     try:
-        return next(str(each["name"]) for each in resources_of(declaration) if each["system"] == system)
+        found = [str(each["name"]) for each in resources_of(declaration) if each["system"] == system]
     except DeclarationError as error:
         raise UserError(str(error), CANNOT_TELL) from None
-    except StopIteration:
-        raise UserError(f"the declaration names no resource of {system}: deploy the stack again", CANNOT_TELL) from None
+    if not found:
+        raise UserError(f"the declaration names no resource of {system}: deploy the stack again", CANNOT_TELL)
+    return found
 
 
 def exit_code(found: Sequence[Check]) -> int:

@@ -89,7 +89,7 @@ def locations(
             for f in functions
             for queue in (f.dead_letters, *([f.work.queue] if f.work else []))
         ),
-        Store.TWILIO: (Location("twilio", line.sid, None, "twilioCopyDays", processor=TWILIO),),
+        Store.TWILIO: tuple(Location("twilio", sid, None, "twilioCopyDays", processor=TWILIO) for sid in line.sids),
     }
 
 

@@ -24,6 +24,7 @@ from infra.masking import MaskedLine
 from infra.monitoring import Monitoring
 from infra.records import ACCESS_LOGS, CONTENT, EVIDENCE, VERSIONING, RecordStore
 from infra.settings import Settings
+from infra.twilio.resources import PoolNumber
 
 Resource = dict[str, Any]
 
@@ -69,7 +70,7 @@ def expectations(
         *_schedules(settings, gate),
         _api(settings, api, gate),
         *_alarms(monitoring),
-        _line(settings, line, api),
+        *_lines(settings, line, api),
     ]
 
 
@@ -272,40 +273,38 @@ def _watches(alarm: aws.cloudwatch.MetricAlarm) -> dict[str, Any]:
     return {"metric": alarm.metric_name, "threshold": alarm.threshold, "period": alarm.period}
 
 
-def _line(settings: Settings, line: MaskedLine, api: PublicApi) -> Resource:
-    """Return what holds at Twilio; of its copies only those that its API lists have an age.
+def _lines(settings: Settings, line: MaskedLine, api: PublicApi) -> Iterator[Resource]:
+    """Yield what holds at Twilio, for each Proxy service; of its copies only those that its API lists have an age.
 
-    Without a Proxy service its name is the account's, and `gate` is where the numbers have to point.
+    Without Proxy there is one, whose name is the account's, and `gate` is where the numbers have to point.
     """
     assumed = assumptions(settings)
     after = assumed.sweep_days + assumed.deletion_retry_days
-    service = line.service
-    webhooks = (
-        {
+    shared = {
+        "accountRecording": "off",
+        OLDEST: {
+            str(retention.record_class): retention.twilio_copy_days + after
+            for retention in settings.records.living_in(Store.TWILIO)
+            if retention.record_class in LISTED_AT_TWILIO
+            and not (settings.is_direct and retention.record_class is RecordClass.SESSION_MAP)
+        },
+    }
+    if settings.is_direct:
+        (account,) = line.sids
+        yield {**_resource("twilio", account, {"numbers": _states(line.numbers), **shared}), "gate": api.url}
+        return
+    for service, pool in zip(line.services, line.pools, strict=True):
+        webhooks = {
             "callbackUrl": service.callback_url,
             "interceptCallbackUrl": service.intercept_callback_url,
             "outOfSessionCallbackUrl": service.out_of_session_callback_url,
             "defaultTtl": service.default_ttl,
             "chatInstanceSid": None,
         }
-        if service
-        else {}
+        yield _resource("twilio", service.sid, {**webhooks, "numbers": _states(pool), **shared})
+
+
+def _states(numbers: pulumi.Output[list[PoolNumber]]) -> pulumi.Output[dict[str, str]]:
+    return numbers.apply(
+        lambda found: {each["sid"]: "reserved" if each["reserved"] else "in the pool" for each in found}
     )
-    found = _resource(
-        "twilio",
-        line.sid,
-        {
-            **webhooks,
-            "numbers": line.numbers.apply(
-                lambda numbers: {each["sid"]: "reserved" if each["reserved"] else "in the pool" for each in numbers}
-            ),
-            "accountRecording": "off",
-            OLDEST: {
-                str(retention.record_class): retention.twilio_copy_days + after
-                for retention in settings.records.living_in(Store.TWILIO)
-                if retention.record_class in LISTED_AT_TWILIO
-                and (service or retention.record_class is not RecordClass.SESSION_MAP)
-            },
-        },
-    )
-    return found if service else {**found, "gate": api.url}

@@ -173,7 +173,7 @@ class ConsentGate(pulumi.ComponentResource):
             identity_key=ledger.identity_key.arn,
             twilio_secret=self.secret.arn,
             twilio_account_sid=settings.twilio.account_sid,
-            proxy_service_sid=line.service.sid if line.service else None,
+            proxy_service_sids=pulumi.Output.all(*line.sids).apply(",".join) if line.services else None,
             public_url=api.url,
             controller=settings.controller,
             session=settings.session,

@@ -43,7 +43,7 @@ class Kit:
 
     def outputs(self) -> dict[str, Any]:
         """Return the public contract of a stack, by the names of its outputs."""
-        service, key = self.line.service, self.line.key
+        services, key = self.line.services, self.line.key
         return {
             "environment": self.settings.environment,
             "commit": revision(),
@@ -59,7 +59,7 @@ class Kit:
             "ledgerTable": self.ledger.table.name,
             "numbers": self.line.numbers,
             "functions": self.gate.function_names,
-            **({} if service is None else {"proxyServiceSid": service.sid}),
+            **({"proxyServiceSids": [each.sid for each in services]} if services else {}),
             **({} if key is None else {"lineKeyArn": key.arn}),
             "declaration": self.declaration,
         }

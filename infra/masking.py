@@ -1,6 +1,6 @@
 """The masked line: the numbers that people see of each other, and where their calls and texts go.
 
-On `proxy` that is a Twilio Proxy service with its pool, whose webhooks ask the gate. On `direct` it is numbers that ask
+On `proxy` that is a Twilio Proxy service for each pool, whose webhooks ask the gate. On `direct` it is numbers that ask
 the gate themselves, and a key under which the numbers of the people in a session are sealed.
 """
 
@@ -14,7 +14,7 @@ import pulumi_aws as aws
 
 from infra import documents
 from infra.options import component
-from infra.settings import Purchase, Settings
+from infra.settings import Numbers, Purchase, Settings
 from infra.statements import Place
 from infra.twilio.resources import NumberOrder, NumberPool, NumberWebhooks, PoolNumber, Provider, ProxyService
 
@@ -57,27 +57,36 @@ class MaskedLine(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             ),
         )
-        self.service: ProxyService | None = None
+        self.services: tuple[ProxyService, ...] = ()
         self.key: aws.kms.Key | None = None
-        self.numbers: pulumi.Output[list[PoolNumber]]
+        pools = [(f"-{place}" if place > 1 else "", pool) for place, pool in enumerate(settings.pools, 1)]
         if settings.is_direct:
             self.key = self._sealing(place, reaching, opening)
-            self.numbers = self._pointed(public_url).numbers
+            filled = [self._pointed(public_url, mark, pool).numbers for mark, pool in pools]
         else:
-            self.service = self._proxy(public_url)
-            self.numbers = self._pool(self.service).numbers
-        self.register_outputs({**({"serviceSid": self.service.sid} if self.service else {}), "numbers": self.numbers})
+            self.services = tuple(self._proxy(public_url, mark) for mark, _ in pools)
+            filled = [
+                self._pool(service, mark, pool).numbers
+                for service, (mark, pool) in zip(self.services, pools, strict=True)
+            ]
+        self.pools: tuple[pulumi.Output[list[PoolNumber]], ...] = tuple(filled)
+        self.register_outputs({"serviceSids": [each.sid for each in self.services], "numbers": self.numbers})
 
     @property
-    def sid(self) -> pulumi.Input[str]:
-        """The SID at Twilio of what holds the copies of this stack: its Proxy service, or its account."""
-        return self.service.sid if self.service else self._settings.twilio.account_sid
+    def numbers(self) -> pulumi.Output[list[PoolNumber]]:
+        """The numbers of all pools."""
+        return pulumi.Output.all(*self.pools).apply(lambda pools: [number for pool in pools for number in pool])
 
-    def _proxy(self, public_url: pulumi.Input[str]) -> ProxyService:
+    @property
+    def sids(self) -> tuple[pulumi.Input[str], ...]:
+        """The SIDs at Twilio of what holds the copies of this stack: its Proxy services, or its account."""
+        return tuple(each.sid for each in self.services) or (self._settings.twilio.account_sid,)
+
+    def _proxy(self, public_url: pulumi.Input[str], mark: str) -> ProxyService:
         settings = self._settings
         return ProxyService(
-            "service",
-            unique_name=settings.prefix,
+            f"service{mark}",
+            unique_name=f"{settings.prefix}{mark}",
             default_ttl=settings.session.ttl,
             callback_url=pulumi.Output.concat(public_url, CALLBACK),
             intercept_callback_url=pulumi.Output.concat(public_url, INTERCEPT),
@@ -88,42 +97,32 @@ class MaskedLine(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _pool(self, service: ProxyService) -> NumberPool:
+    def _pool(self, service: ProxyService, mark: str, pool: Numbers) -> NumberPool:
         return NumberPool(
-            "numbers",
+            f"numbers{mark}",
             service_sid=service.sid,
             force_destroy=not self._settings.protection.retain,
-            **self._wanted(),
-            opts=self._instead_of("NumberWebhooks", "webhooks"),
+            **_wanted(pool),
+            opts=self._instead_of("NumberWebhooks", f"webhooks{mark}"),
         )
 
-    def _pointed(self, public_url: pulumi.Input[str]) -> NumberWebhooks:
+    def _pointed(self, public_url: pulumi.Input[str], mark: str, pool: Numbers) -> NumberWebhooks:
         fallback = pulumi.Output.concat(public_url, FALLBACK)
         return NumberWebhooks(
-            "webhooks",
+            f"webhooks{mark}",
             voice_url=pulumi.Output.concat(public_url, CALL),
             voice_fallback_url=fallback,
             status_callback=pulumi.Output.concat(public_url, CALL, "/status"),
             sms_url=pulumi.Output.concat(public_url, MESSAGE),
             sms_fallback_url=fallback,
-            **self._wanted(),
-            opts=self._instead_of("NumberPool", "numbers"),
+            **_wanted(pool),
+            opts=self._instead_of("NumberPool", f"numbers{mark}"),
         )
 
     def _instead_of(self, kind: str, name: str) -> pulumi.ResourceOptions:
         """Say of which resource this one takes the numbers over when `parley:masking` changes: none is released."""
         former = pulumi.Alias(name=name, type_=f"parley:index:{kind}")
         return pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(aliases=[former]))
-
-    def _wanted(self) -> dict[str, Any]:
-        """Return the numbers that the stack declares."""
-        numbers = self._settings.numbers
-        return {
-            "adopt": numbers.adopt,
-            "buy": [order(purchase) for purchase in numbers.buy],
-            "reserved": numbers.reserved,
-            "release_on_delete": numbers.release_on_delete,
-        }
 
     def _sealing(self, place: Place, reaching: Sequence[str], opening: Sequence[str]) -> aws.kms.Key:
         """Make the key that seals the numbers of the people in a session, which the ledger then holds.
@@ -142,6 +141,16 @@ class MaskedLine(pulumi.ComponentResource):
         )
         aws.kms.Alias("line", name=f"alias/{settings.prefix}-line", target_key_id=key.key_id, opts=self._child)
         return key
+
+
+def _wanted(pool: Numbers) -> dict[str, Any]:
+    """Return the numbers that the stack declares for a pool."""
+    return {
+        "adopt": pool.adopt,
+        "buy": [order(purchase) for purchase in pool.buy],
+        "reserved": pool.reserved,
+        "release_on_delete": pool.release_on_delete,
+    }
 
 
 def order(purchase: Purchase) -> NumberOrder:

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 import pulumi
@@ -112,6 +112,11 @@ class Numbers:
     reserved: tuple[str, ...]
     release_on_delete: bool
 
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return len(set(self.adopt)) + sum(each.count for each in self.buy)
+
 
 @dataclass(frozen=True, slots=True)
 class NumberChoice:
@@ -180,6 +185,7 @@ class Settings:
     legal_review: LegalReview | None
     channels: tuple[str, ...]
     numbers: Numbers
+    additional_pools: tuple[Numbers, ...]
     number_choice: NumberChoice
     session: SessionPolicy
     records: Schedule
@@ -202,9 +208,18 @@ class Settings:
         return self.masking == DIRECT
 
     @property
+    def pools(self) -> tuple[Numbers, ...]:
+        """The number pools; on `proxy` each is in a Proxy service of its own."""
+        return (self.numbers, *self.additional_pools)
+
+    @property
     def prefix(self) -> str:
         """The start of every name that something else must know before the thing exists."""
         return f"{self.project}-{self.stack}"
+
+
+POOL_LIMITS: Final = (500, 5_000)
+"""How many numbers a Proxy service picks from, and how many reserved ones it takes (docs/proxy/proxy-limits)."""
 
 
 def load(
@@ -243,6 +258,7 @@ def load(
         legal_review=_legal_review(root),
         channels=channels,
         numbers=_numbers(root.section("numbers", required=True)),
+        additional_pools=tuple(_numbers(each) for each in root.sections("additionalPools")),
         number_choice=NumberChoice(
             geo_match=choice.choice("geoMatch", GEO_MATCH_LEVELS, default="country"),
             selection=choice.choice("selection", NUMBER_SELECTIONS, default="prefer-sticky"),
@@ -284,6 +300,7 @@ def load(
     for section in (protection_section, alarms, choice, session, consent, root):
         section.finish()
     _check_session_map(root, settings)
+    _check_pools(root, settings)
     if not problems:
         # Texts are made from values, so they are looked at when the values themselves are right.
         wrong = (finding.problem for finding in _notice_findings(settings) if finding.level == "error")
@@ -526,12 +543,36 @@ def _numbers(section: Section) -> Numbers:
     reserved = section.texts("reserved", _NUMBER_SID, what, "PN" + _SID_EXAMPLE)
     buy = tuple(_purchase(each) for each in section.sections("buy"))
     numbers = Numbers(adopt, buy, reserved, section.flag("releaseOnDelete", default=False))
-    if stray := [sid for sid in reserved if sid and sid not in adopt]:
+    # Which numbers will be bought is not known yet, so a reserved one may be one of them.
+    if not buy and (stray := [sid for sid in reserved if sid and sid not in adopt]):
         section.problem("reserved", f"names numbers that are not adopted: {', '.join(stray)}", "add them to adopt")
     if not section.broken and not adopt and not buy:
         section.problem("adopt", "is missing: a pool without numbers masks nobody", "list the SIDs of numbers you own")
     section.finish()
     return numbers
+
+
+def _check_pools(root: Section, settings: Settings) -> None:
+    """See that each number is in one pool, and no pool is larger than a Proxy service takes."""
+    names = ["numbers", *(f"additionalPools[{place}]" for place in range(len(settings.additional_pools)))]
+    seen: dict[str, str] = {}
+    for name, pool in zip(names, settings.pools, strict=True):
+        for sid in pool.adopt:
+            if sid and seen.setdefault(sid, name) != name:
+                root.problem(f"{name}.adopt", f"names {sid}, which {seen[sid]} has as well", "leave it in one of them")
+        if settings.is_direct:
+            continue
+        counts = {
+            "that are not reserved": pool.size - len(set(pool.reserved)),
+            "that are reserved": len(set(pool.reserved)),
+        }
+        for (kind, count), most in zip(counts.items(), POOL_LIMITS, strict=True):
+            if count > most:
+                root.problem(
+                    f"{name}.adopt",
+                    f"makes {count:,} numbers {kind}, together with buy, and a Proxy service takes {most:,}",
+                    f"put the others in {NAMESPACE}:additionalPools",
+                )
 
 
 def _purchase(section: Section) -> Purchase:

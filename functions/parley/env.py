@@ -94,7 +94,7 @@ class Environment:
     are fed by a queue to its URL, `twilio_copy_days` the record classes to how long Twilio's copy may stay; `holdable`
     are those that a legal hold may keep. `readers` are who may read recordings, and what for. `minimums` are the least
     periods that an erasure must leave, by record class. `masking` is `proxy`, or `direct`: then sessions are our own,
-    `proxy_service_sid` is empty, `line_key` seals the numbers that are to be reached, and `number_choice` says how
+    `proxy_service_sids` is empty, `line_key` seals the numbers that are to be reached, and `number_choice` says how
     masked numbers are assigned.
     """
 
@@ -104,7 +104,7 @@ class Environment:
     identity_key: str
     twilio_secret: str
     twilio_account_sid: str
-    proxy_service_sid: str
+    proxy_service_sids: tuple[str, ...]
     public_url: str
     controller: Controller
     session: SessionPolicy
@@ -152,7 +152,7 @@ def to_environment(
     identity_key: Any,
     twilio_secret: Any,
     twilio_account_sid: Any,
-    proxy_service_sid: Any,
+    proxy_service_sids: Any,
     public_url: Any,
     controller: Controller,
     session: SessionPolicy,
@@ -179,7 +179,8 @@ def to_environment(
     """Return the environment variables of a function. The arguments are the fields of `Environment`.
 
     What only the deployment itself learns (names, ARNs, SIDs, the URL) is passed through untouched, so that it may
-    be an output that is not known yet; `queues` is the JSON text of its mapping.
+    be an output that is not known yet; `queues` is the JSON text of its mapping, and `proxy_service_sids` are one text
+    with commas.
     """
     variables = {
         "PARLEY_ENVIRONMENT": environment,
@@ -220,7 +221,7 @@ def to_environment(
     }
     choice = number_choice or NumberChoice()
     named = {
-        "PARLEY_PROXY_SERVICE_SID": proxy_service_sid if masking == PROXY else None,
+        "PARLEY_PROXY_SERVICE_SIDS": proxy_service_sids if masking == PROXY else None,
         "PARLEY_LINE_KEY": line_key,
         "PARLEY_NUMBER_CHOICE": None
         if masking == PROXY
@@ -255,7 +256,7 @@ def from_environment(variables: Mapping[str, str]) -> Environment:
         identity_key=reader.text("PARLEY_IDENTITY_KEY"),
         twilio_secret=reader.text("PARLEY_TWILIO_SECRET"),
         twilio_account_sid=reader.text("PARLEY_TWILIO_ACCOUNT_SID"),
-        proxy_service_sid="" if masking == DIRECT else reader.text("PARLEY_PROXY_SERVICE_SID"),
+        proxy_service_sids=() if masking == DIRECT else tuple(reader.text("PARLEY_PROXY_SERVICE_SIDS").split(",")),
         public_url=reader.text("PARLEY_PUBLIC_URL").rstrip("/"),
         controller=reader.controller("PARLEY_CONTROLLER"),
         session=reader.session("PARLEY_SESSION"),

@@ -126,7 +126,7 @@ def _open_at_twilio(
     direct = runtime.environment().is_direct
     session = Session(
         sid=opened.sid,
-        service_sid=runtime.environment().proxy_service_sid,
+        service_sid=opened.service_sid,
         participants=tuple(
             Participant(one.sid, party, one.masked_number if direct else "", calling_code(one.masked_number))
             for one, party in zip(opened.participants, intent.parties, strict=True)

@@ -179,10 +179,14 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
-    """A session as the carrier made it, its participants in the order in which they were asked for."""
+    """A session as the carrier made it, its participants in the order in which they were asked for.
+
+    `service_sid` is that of the Proxy service it is in, empty without Proxy.
+    """
 
     sid: str
     participants: tuple[OpenedParticipant, ...]
+    service_sid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

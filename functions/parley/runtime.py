@@ -124,9 +124,9 @@ def carrier() -> TwilioCarrier:
     from parley.adapters.twilio import TwilioCarrier  # noqa: PLC0415
 
     env = environment()
-    place = (_credentials, env.twilio_account_sid, env.proxy_service_sid, env.twilio_endpoint)
+    place = (_credentials, env.twilio_account_sid, env.twilio_endpoint)
     if not env.is_direct:
-        return TwilioCarrier(*place)
+        return TwilioCarrier(*place, **_services())
     from parley.adapters.direct import DirectCarrier  # noqa: PLC0415
 
     return DirectCarrier(
@@ -162,8 +162,18 @@ def twilio_records(connections: int = 8) -> TwilioRecords:
         env.twilio_account_sid,
         env.twilio_endpoint,
         connections=connections,
-        service_sid=env.proxy_service_sid,
+        **_services(),
     )
+
+
+def _services() -> dict[str, Any]:
+    """Return the Proxy services of the stack, and who tells which of them a session is in."""
+
+    def recorded(sid: str) -> str:
+        session = ledger().session(sid)
+        return session.service_sid if session else ""
+
+    return {"services": environment().proxy_service_sids, "recorded": recorded}
 
 
 @functools.cache
@@ -185,7 +195,7 @@ def twilio_sweep() -> TwilioSweep:
         _credentials,
         env.twilio_account_sid,
         env.twilio_endpoint,
-        service_sid=env.proxy_service_sid,
+        **_services(),
         places=Places(ledger(), clock(), "api"),
         proxy_places=Places(ledger(), clock(), "proxy"),
     )

@@ -22,16 +22,24 @@ INTELLIGENCE: Final = "intelligence.twilio.com"
 
 
 def examine(
-    twilio: Reads, service: str, *, channels: Collection[str] = (), gate: str = "", stack: str = "", account: str = ""
+    twilio: Reads,
+    service: str,
+    *,
+    others: Collection[str] = (),
+    channels: Collection[str] = (),
+    gate: str = "",
+    stack: str = "",
+    account: str = "",
 ) -> list[Finding]:
     """Return what there is to say about each trap, for the account of a Proxy service, or for an `account` without one.
 
+    `others` are further services, of which only the numbers are to be looked at.
     `channels` are the stack's, `gate` is the address of its API, and `stack` what the names of its rooms begin with.
     """
     return [
         asked("account-recording", lambda: _recording(twilio)),
         *([] if account else [asked("proxy-access", lambda: _access(twilio))]),
-        *_numbers(twilio, service, channels, account, gate),
+        *(finding for each in (service, *others) for finding in _numbers(twilio, each, channels, account, gate)),
         asked("auto-transcription", lambda: _transcription(twilio)),
         Finding(
             "media-authentication",

@@ -127,7 +127,7 @@ def server() -> Iterator[str]:
 
 def _twilio(url: str) -> TwilioRecords:
     credentials = TwilioCredentials("SK" + "2" * 32, "s" * 32, ("t" * 32,))
-    return TwilioRecords(lambda _renewed: credentials, ACCOUNT, url, service_sid="KS" + "3" * 32)
+    return TwilioRecords(lambda _renewed: credentials, ACCOUNT, url, services=["KS" + "3" * 32])
 
 
 def _s3(url: str) -> Any:

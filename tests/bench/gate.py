@@ -155,7 +155,7 @@ def aws() -> Iterator[dict[str, str]]:
             "PARLEY_LEDGER_TABLE": "ledger",
             "PARLEY_TWILIO_SECRET": "twilio",
             "PARLEY_TWILIO_ACCOUNT_SID": "AC1",
-            "PARLEY_PROXY_SERVICE_SID": "KS1",
+            "PARLEY_PROXY_SERVICE_SIDS": "KS1",
             "PYTHONPATH": os.pathsep.join((str(ROOT / "functions"), str(ROOT))),
         }
     finally:

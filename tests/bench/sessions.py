@@ -113,7 +113,7 @@ def measure(stub: str) -> Opened:
         identity_key="identity",
         twilio_secret="secret",
         twilio_account_sid=ACCOUNT,
-        proxy_service_sid="",
+        proxy_service_sids="",
         masking="direct",
         line_key="line",
         number_choice=NumberChoice("country", "prefer-sticky"),

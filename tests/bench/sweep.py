@@ -152,7 +152,7 @@ def ours(address: str, count: int) -> float:
                 lambda _: credentials,
                 ACCOUNT,
                 address,
-                service_sid="KS" + "3" * 32,
+                services=["KS" + "3" * 32],
                 places=Places(cast("Ledger", ledger), StillClock(), "api"),
                 proxy_places=Places(cast("Ledger", ledger), StillClock(), "proxy"),
             )

@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "identity_key": "arn:aws:kms:us-east-1:123456789012:key/identity",
     "twilio_secret": "secret",
     "twilio_account_sid": "AC" + "1" * 32,
-    "proxy_service_sid": "KS" + "2" * 32,
+    "proxy_service_sids": "KS" + "2" * 32,
     "public_url": "https://gate.example.com",
     "controller": Controller("Acme", "privacy@acme.example", "https://acme.example/p", "2026-02"),
     "session": SessionPolicy(3600, "voice-and-message"),

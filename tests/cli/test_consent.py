@@ -231,7 +231,9 @@ class TestReach:
             )
             outputs = {"functions": {"consents": "parley-consents"}, "identityKeyArn": SETTINGS["identity_key"]}
             made = reach(outputs, None)
-            assert made.environment == Environment(**SETTINGS)
+            assert made.environment == Environment(
+                **{**SETTINGS, "proxy_service_sids": (SETTINGS["proxy_service_sids"],)}
+            )
             assert made.caller.startswith("arn:aws:")
             with pytest.raises(UserError, match="gone: AWS does not tell how it is set up"):
                 reach({**outputs, "functions": {"consents": "gone"}}, None)

@@ -331,7 +331,7 @@ def test_real_account_is_examined(monkeypatch: pytest.MonkeyPatch) -> None:
         outputs = {"declaration": declaration, "gateUrl": "https://gate.example.com"}
         monkeypatch.setattr(command, "deployed", lambda _stack: (outputs, None))
         monkeypatch.setattr(verify, "clients", lambda _environment: {})
-        carrier = TwilioCarrier(lambda _renewed: own, ACCOUNT, SERVICE, endpoint, 0.0)
+        carrier = TwilioCarrier(lambda _renewed: own, ACCOUNT, endpoint, 0.0, services=[SERVICE])
         monkeypatch.setattr(verify, "carrier", lambda *_arguments: carrier)
         with emulator.carrier.lock:
             emulator.carrier.defaults.put(ACCOUNT, "Recording", {"configuration": {}})

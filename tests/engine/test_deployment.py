@@ -93,7 +93,7 @@ def drift(stack: LocalStack) -> Result:
         TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
     )
     client("kms").disable_key_rotation(KeyId=outputs["contentKeyArn"])
-    service = twilio.proxy.v1.services(outputs["proxyServiceSid"])
+    service = twilio.proxy.v1.services(outputs["proxyServiceSids"][0])
     service.update(intercept_callback_url="https://example.com/somebody-elses")
     service.phone_numbers.list(limit=1)[0].delete()
     return stack.workspace().refresh(preview_only=True)

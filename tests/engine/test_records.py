@@ -253,7 +253,7 @@ class TestKept:
         record = kept.known(kept.text["message_sid"])
         assert (record["stage"], record["record_class"]) == ("deleted", "messages"), record
         assert [key for key, _ in kept.versions(of="messages/")] == [record["key"]]
-        service = kept.twilio.proxy.v1.services(kept.outputs["proxyServiceSid"])
+        service = kept.twilio.proxy.v1.services(kept.outputs["proxyServiceSids"][0])
         copies = [kept.twilio.messages(kept.text[leg]) for leg in ("message_sid", "outbound_message_sid")]
         copies.append(service.sessions(kept.session).interactions(kept.text["interaction_sid"]))
         assert [kept.gone(copy) for copy in copies] == [True, True, True]
@@ -448,7 +448,7 @@ class TestErased:
         """Twilio has no message, no call and no recording of the number, and no session."""
         assert [*kept.twilio.messages.list(from_=DANA), *kept.twilio.messages.list(to=DANA)] == []
         assert [*kept.twilio.calls.list(from_=DANA), *kept.twilio.calls.list(to=DANA)] == []
-        service = kept.twilio.proxy.v1.services(kept.outputs["proxyServiceSid"])
+        service = kept.twilio.proxy.v1.services(kept.outputs["proxyServiceSids"][0])
         assert kept.gone(service.sessions(kept.session))
 
     def test_proof_verifies_offline(

@@ -238,7 +238,7 @@ def stage(stack: LocalStack) -> Iterator[Stage]:
     cloud, workspace = stack.start_cloud(), stack.workspace()
     kept, outputs = stack.home.stack_file.read_text(), workspace.outputs()
     clients = verify.clients(cloud.aws_environment())
-    made = Stage(stack, cloud, Conversation(cloud, outputs), outputs["proxyServiceSid"], clients)
+    made = Stage(stack, cloud, Conversation(cloud, outputs), outputs["proxyServiceSids"][0], clients)
     try:
         yield made
     finally:

@@ -317,7 +317,7 @@ def _number_gone(live: Live) -> None:
 def _service(live: Live) -> Any:
     cloud = live.cloud
     client = connect(cloud.twilio_endpoint, cloud.twilio_account_sid, cloud.twilio_auth_token)
-    return client.proxy.v1.services(live.outputs["proxyServiceSid"])
+    return client.proxy.v1.services(live.outputs["proxyServiceSids"][0])
 
 
 def _pool(live: Live) -> Mapping[str, str]:

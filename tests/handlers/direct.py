@@ -43,7 +43,7 @@ def deploy_direct(world: World, numbers: tuple[str, ...] = POOL) -> dict[str, st
     }
     for name, value in variables.items():
         world.patch.setenv(name, value)
-    world.patch.delenv("PARLEY_PROXY_SERVICE_SID")
+    world.patch.delenv("PARLEY_PROXY_SERVICE_SIDS")
     for route, handle in ROUTES.items():
         world.patch.setitem(worlds.ROUTES, route, handle)
     put_pool(world, *numbers)

@@ -45,7 +45,7 @@ class Scripted:
     def carrier(self, credentials: Callable[[bool], TwilioCredentials] | None = None) -> TwilioCarrier:
         """Return a carrier that talks to this Twilio without waiting between attempts."""
         fixed = TwilioCredentials(KEY, SECRET, ("t",))
-        return TwilioCarrier(credentials or (lambda _: fixed), ACCOUNT, SERVICE, self.server.url, backoff=0.0)
+        return TwilioCarrier(credentials or (lambda _: fixed), ACCOUNT, self.server.url, 0.0, services=[SERVICE])
 
     def open(self) -> Any:
         """Open a session between Ana and Ben."""

@@ -24,7 +24,9 @@ def told(world: World, masking: str, table: str = TABLE, keep_days: int = 90) ->
     """Return what is found about the pool of this world's stack."""
     own = TwilioCredentials(KEY, SECRET, (TOKEN,))
     service = ACCOUNT if masking == "direct" else world.service_sid
-    carrier = TwilioCarrier(lambda _renewed: own, ACCOUNT, service, os.environ["PARLEY_TWILIO_ENDPOINT"], 0.0)
+    carrier = TwilioCarrier(
+        lambda _renewed: own, ACCOUNT, os.environ["PARLEY_TWILIO_ENDPOINT"], 0.0, services=[service]
+    )
     declaration: dict[str, Any] = {
         "version": 1,
         "masking": masking,

@@ -149,7 +149,7 @@ class World:
             identity_key=identity_key,
             twilio_secret=self.secret,
             twilio_account_sid=ACCOUNT,
-            proxy_service_sid=self.service_sid,
+            proxy_service_sids=self.service_sid,
             public_url=GATE,
             controller=Controller("Acme <Rides>", "privacy@acme.example", "acme.ex/p", "2026-02"),
             session=SessionPolicy(3600, "voice-and-message"),

@@ -108,7 +108,12 @@ class Recorder(pulumi.runtime.Mocks):
             case "LogGroup":
                 answer |= {"arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}"}
             case "ProxyService":
-                answer |= {"sid": sid("KS"), "accountSid": sid("AC"), "url": "https://proxy.twilio.com/v1/Services/x"}
+                which = int(args.name.rpartition("-")[2]) if "-" in args.name else 1
+                answer |= {
+                    "sid": sid("KS", which),
+                    "accountSid": sid("AC"),
+                    "url": "https://proxy.twilio.com/v1/Services/x",
+                }
             case "NumberPool" | "NumberWebhooks":
                 numbers = [
                     {"sid": each, "isoCountry": "US", "capabilities": ["sms", "voice"], "reserved": False}

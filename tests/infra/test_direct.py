@@ -62,7 +62,7 @@ def test_environment_is_read_back(environment: str) -> None:
     """The functions are told how people are masked, by which key, and how numbers are chosen; of Proxy nothing."""
     for inputs in deployed(environment).of("lambda/function:Function").values():
         variables: dict[str, Any] = inputs["environment"]["variables"]
-        assert "PARLEY_PROXY_SERVICE_SID" not in variables
+        assert "PARLEY_PROXY_SERVICE_SIDS" not in variables
         found = from_environment(variables)
         assert found.is_direct
         assert found.line_key == f"arn:aws:kms:{stacks.REGION}:{stacks.ACCOUNT}:key/line"
@@ -88,7 +88,7 @@ def test_outputs(environment: str) -> None:
     """What others rely on says which way people are masked, and has no Proxy service."""
     outputs = deployed(environment).outputs
     assert outputs["masking"] == "direct"
-    assert "proxyServiceSid" not in outputs
+    assert "proxyServiceSids" not in outputs
     assert outputs["lineKeyArn"].endswith("key/line")
     declaration = outputs["declaration"]
     assert declaration["masking"] == "direct"

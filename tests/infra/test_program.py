@@ -60,7 +60,7 @@ CARRIED_OUT = {
 }
 OUTPUTS = {
     *("environment", "masking", "gateUrl", "contentBucket", "accessLogBucket", "evidenceBucket"),
-    *("contentKeyArn", "evidenceKeyArn", "identityKeyArn", "proofKeyArn", "ledgerTable", "proxyServiceSid", "numbers"),
+    *("contentKeyArn", "evidenceKeyArn", "identityKeyArn", "proofKeyArn", "ledgerTable", "proxyServiceSids", "numbers"),
     *("functions", "declaration", "commit"),
 }
 DATA_STORES = {"aws:kms/key:Key", "aws:s3/bucket:Bucket", "aws:dynamodb/table:Table"}

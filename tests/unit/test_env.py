@@ -31,7 +31,7 @@ def fields(**changes: Any) -> dict[str, Any]:
         "identity_key": "arn:aws:kms:us-east-1:123456789012:key/k",
         "twilio_secret": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s",
         "twilio_account_sid": "AC" + "1" * 32,
-        "proxy_service_sid": "KS" + "2" * 32,
+        "proxy_service_sids": "KS" + "2" * 32,
         "public_url": "https://api.example.com",
         "controller": Controller("Acme", "privacy@acme.example", "https://acme.example/p", "2026-02"),
         "session": SessionPolicy(3600, "voice-and-message"),
@@ -51,6 +51,7 @@ def fields(**changes: Any) -> dict[str, Any]:
     scopes=st.dictionaries(TEXT.filter("default".__ne__), st.just(("in_app",)), max_size=2),
     keep=st.dictionaries(TEXT, st.integers(1, 4000), max_size=4),
     endpoint=st.none() | st.just("http://127.0.0.1:4010"),
+    services=st.lists(st.from_regex("KS[0-9a-f]{32}", fullmatch=True), min_size=1, max_size=3),
 )
 def test_what_is_written_is_read_back(
     name: str,
@@ -60,6 +61,7 @@ def test_what_is_written_is_read_back(
     scopes: dict[str, tuple[str, ...]],
     keep: dict[str, int],
     endpoint: str | None,
+    services: list[str],
 ) -> None:
     """Whatever the deployment writes, the functions read back equal."""
     written = fields(
@@ -68,6 +70,7 @@ def test_what_is_written_is_read_back(
         consent=ConsentPolicy(methods, days, endpoint, ttl, scopes),
         keep_days=keep,
         twilio_endpoint=endpoint,
+        proxy_service_sids=",".join(services),
         purposes=dict.fromkeys(keep, methods),
         evidence_key=endpoint,
         content_bucket=endpoint,
@@ -78,8 +81,9 @@ def test_what_is_written_is_read_back(
     )
     variables = to_environment(**written)
     assert all(isinstance(value, str) for value in variables.values())
-    queues = json.loads(written.pop("queues") or "{}")
-    assert from_environment(variables) == Environment(**written, queues=queues)
+    written["queues"] = json.loads(written["queues"] or "{}")
+    written["proxy_service_sids"] = tuple(written["proxy_service_sids"].split(","))
+    assert from_environment(variables) == Environment(**written)
 
 
 def test_what_is_not_known_yet_passes_through() -> None:

@@ -195,7 +195,7 @@ def test_minimums_reach_the_functions() -> None:
         identity_key="arn",
         twilio_secret="arn",
         twilio_account_sid="AC",
-        proxy_service_sid="KS",
+        proxy_service_sids="KS",
         public_url="https://gate.example.com",
         controller=Controller("Acme", "privacy@acme.example", "https://acme.example/p", "1"),
         session=SessionPolicy(3600, "voice-only"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from parley.adapters.secrets import TwilioCredentials
-from parley.adapters.twilio_api import API, BACKOFF, MONITOR, PROXY, TwilioApi
+from parley.adapters.proxy_api import ProxyApi, preferred, service_path
+from parley.adapters.twilio_api import API, MONITOR, PROXY
 from parley.core import moments
 from parley.ports import Alert, CarrierError, FoundSession, Message, OpenedParticipant, OpenedSession, Seat
 
@@ -22,25 +22,17 @@ INTERACTIONS_LIMIT = 1000
 """Interactions of one session that are looked through for a call that is under way."""
 
 MESSAGING_SERVICE = "MG"
+NO_NUMBER = frozenset({80201, 80202, 80203, 80205, 80206})
+"""Proxy has no number for a participant in a service (twilio.com/docs/api/errors); another service may have one."""
+
 OPEN = frozenset({"open", "in-progress"})
 PAGE_SIZE = 1000
 SESSIONS_PAGE_SIZE = 100
 """The largest pages of the debugger and of Proxy."""
 
 
-class TwilioCarrier(TwilioApi):
-    """Implements `parley.ports.Carrier`. `service_sid` is the stack's Proxy service; the rest is as in `TwilioApi`."""
-
-    def __init__(
-        self,
-        credentials: Callable[[bool], TwilioCredentials],
-        account_sid: str,
-        service_sid: str,
-        endpoint: str | None = None,
-        backoff: float = BACKOFF,
-    ) -> None:
-        super().__init__(credentials, account_sid, endpoint, backoff)
-        self._service = f"/v1/Services/{service_sid}"
+class TwilioCarrier(ProxyApi):
+    """Implements `parley.ports.Carrier`. The arguments are those of `ProxyApi`."""
 
     def open_session(
         self,
@@ -58,7 +50,7 @@ class TwilioCarrier(TwilioApi):
         The end is given twice: as the time without interaction and as the moment itself, which wins, so that no
         default of Twilio's ever decides how long people stay connected. It is also the end of a session that this
         call opens and cannot close: the SID is only in Twilio's answer, and answers get lost. By `unique_name` it is
-        found again.
+        found again. Where no number of a service fits, the next one is asked.
         """
         fields = [
             ("Mode", mode),
@@ -67,16 +59,29 @@ class TwilioCarrier(TwilioApi):
             ("UniqueName", unique_name),
             *(("Participants", json.dumps({"Identifier": identifier})) for identifier in identifiers),
         ]
-        sid = str(self.request("open-session", "POST", PROXY, f"{self._service}/Sessions", fields)["sid"])
+        service, sid = self._opened(preferred(self.services, identifiers), fields)
+        self.remember(sid, service)
         try:
-            return OpenedSession(sid, self.participants(sid, identifiers))
+            return OpenedSession(sid, self.participants(sid, identifiers), service)
         except BaseException:
             self.close_session(sid)
             raise
 
+    def _opened(self, services: Sequence[str], fields: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        """Return the service that a session was opened in, and the session's SID."""
+        for service in services:
+            try:
+                made = self.request("open-session", "POST", PROXY, f"{service_path(service)}/Sessions", fields)
+            except CarrierError as error:
+                if error.code not in NO_NUMBER or service == services[-1]:
+                    raise
+            else:
+                return service, str(made["sid"])
+        raise CarrierError("open-session")
+
     def participants(self, sid: str, identifiers: Sequence[str]) -> tuple[OpenedParticipant, ...]:
         """Return the participants of a session, in the order of `identifiers`."""
-        path = f"{self._service}/Sessions/{sid}/Participants"
+        path = self.session_path(sid, "Participants")
         answer = self.request("list-participants", "GET", PROXY, path, retries=self.repeatable)
         try:
             made = {
@@ -91,7 +96,7 @@ class TwilioCarrier(TwilioApi):
     def renew_session(self, sid: str, *, ttl: int, closes_at: datetime) -> bool:
         """Set the end of an open session; return False, and change nothing, if it is closed or gone."""
         fields = [("Ttl", str(ttl)), ("DateExpiry", _seconds(closes_at))]
-        path = f"{self._service}/Sessions/{sid}"
+        path = self.session_path(sid)
         try:
             self.request("renew-session", "POST", PROXY, path, fields, retries=self.repeatable)
         except CarrierError as error:
@@ -103,7 +108,7 @@ class TwilioCarrier(TwilioApi):
     def is_open(self, sid: str) -> bool:
         """Tell whether a session would connect anybody."""
         try:
-            raw = self.read("fetch-session", PROXY, f"{self._service}/Sessions/{sid}")
+            raw = self.read("fetch-session", PROXY, self.session_path(sid))
         except CarrierError as error:
             if error.status == 404:
                 return False
@@ -117,7 +122,7 @@ class TwilioCarrier(TwilioApi):
                 "close-session",
                 "POST",
                 PROXY,
-                f"{self._service}/Sessions/{sid}",
+                self.session_path(sid),
                 [("Status", "closed")],
                 **self.patience(urgent),
             )
@@ -132,7 +137,7 @@ class TwilioCarrier(TwilioApi):
         it. Proxy learns of a call's states one by one: one that it calls live may be over. `urgent` reads one page.
         """
         query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
-        path = f"{self._service}/Sessions/{sid}/Interactions"
+        path = self.session_path(sid, "Interactions")
         limit = SESSIONS_PAGE_SIZE if urgent else INTERACTIONS_LIMIT
         pages = self.pages("list-interactions", PROXY, path, query, "interactions", urgent=urgent)
         live: list[str] = []
@@ -187,7 +192,7 @@ class TwilioCarrier(TwilioApi):
 
     def seats(self, sid: str, *, urgent: bool = False) -> list[Seat]:
         """Return the places in a session, open or closed: Twilio keeps them until somebody deletes the session."""
-        path = f"{self._service}/Sessions/{sid}/Participants"
+        path = self.session_path(sid, "Participants")
         answer = self.request("list-participants", "GET", PROXY, path, **self.patience(urgent))
         try:
             return [Seat(one["sid"], one["identifier"], one["proxy_identifier"]) for one in answer["participants"]]
@@ -231,24 +236,31 @@ class TwilioCarrier(TwilioApi):
         descend is cut short, any other is read to its end or to `limit`.
         """
         found: list[FoundSession] = []
+        seen = 0
+        for service in self.services:
+            for session, is_open in self._sessions_since(service, since):
+                if seen == limit:
+                    return found, False
+                seen += 1
+                if is_open and session.created_at >= since:
+                    self.remember(session.sid, service)
+                    found.append(session)
+        return found, True
+
+    def _sessions_since(self, service: str, since: datetime) -> Iterator[tuple[FoundSession, bool]]:
+        """Yield the sessions of a service and whether they are open, as far as any may be from after `since`."""
         newer: datetime | None = None
         query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
-        pages = self.pages("list-sessions", PROXY, f"{self._service}/Sessions", query, "sessions")
-        for position, raw in enumerate(pages):
-            if position == limit:
-                return found, False
+        for raw in self.pages("list-sessions", PROXY, f"{service_path(service)}/Sessions", query, "sessions"):
             try:
                 created_at = moments.from_text(raw["date_created"])
-                session = FoundSession(raw["sid"], created_at, raw.get("unique_name"))
-                is_open = raw["status"] in OPEN
+                session, is_open = FoundSession(raw["sid"], created_at, raw.get("unique_name")), raw["status"] in OPEN
             except (KeyError, TypeError, ValueError):
                 raise CarrierError("list-sessions") from None
-            if session.created_at >= since:
-                found += [session] if is_open else []
-            elif newer is not None and session.created_at < newer:
-                break
+            yield session, is_open
+            if session.created_at < since and newer is not None and session.created_at < newer:
+                return
             newer = session.created_at
-        return found, True
 
     def message(self, sid: str) -> Message | None:
         """Return a message, or None if it was deleted."""
@@ -264,8 +276,8 @@ class TwilioCarrier(TwilioApi):
     def pool(self) -> frozenset[str]:
         """Return the masked numbers, in E.164 form."""
         query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
-        numbers = self.pages("list-pool", PROXY, f"{self._service}/PhoneNumbers", query, "phone_numbers")
-        return frozenset(str(number.get("phone_number") or "") for number in numbers) - {""}
+        numbers = self.in_each_service("list-pool", "PhoneNumbers", query, "phone_numbers")
+        return frozenset(str(number.get("phone_number") or "") for _, number in numbers) - {""}
 
     def messages(
         self, since: datetime, until: datetime | None, limit: int, *, sender: str = ""

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import urllib3
 
-from parley.adapters.twilio_api import API, CONVERSATIONS, PROXY, VIDEO, VOICE, TwilioApi
+from parley.adapters.proxy_api import ProxyApi, service_path
+from parley.adapters.twilio_api import API, CONVERSATIONS, PROXY, VIDEO, VOICE
 from parley.core.records import Deletion, Resource, ResourceKind
 from parley.ports import CarrierError
 
@@ -29,8 +30,8 @@ _COLLECTIONS: Final[Mapping[ResourceKind, tuple[str, str, str]]] = {
     ResourceKind.MESSAGE: (API, "{root}/Messages.json", "messages"),
     ResourceKind.MEDIA: (API, "{root}/Messages/{parent}/Media.json", "media_list"),
     ResourceKind.CALL: (API, "{root}/Calls.json", "calls"),
-    ResourceKind.SESSION: (PROXY, "{service}/Sessions", "sessions"),
-    ResourceKind.INTERACTION: (PROXY, "{service}/Sessions/{parent}/Interactions", "interactions"),
+    ResourceKind.SESSION: (PROXY, "", "sessions"),
+    ResourceKind.INTERACTION: (PROXY, "", "interactions"),
     ResourceKind.VIDEO_RECORDING: (VIDEO, "/v1/Recordings", "recordings"),
     ResourceKind.COMPOSITION: (VIDEO, "/v1/Compositions", "compositions"),
     ResourceKind.CONVERSATION: (CONVERSATIONS, "/v1/Conversations", "conversations"),
@@ -38,15 +39,8 @@ _COLLECTIONS: Final[Mapping[ResourceKind, tuple[str, str, str]]] = {
 }
 
 
-class TwilioRecords(TwilioApi):
-    """What Twilio holds of conversations. The arguments are those of `TwilioApi`, and the stack's Proxy service.
-
-    Every method raises CarrierError.
-    """
-
-    def __init__(self, *arguments: Any, service_sid: str, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._service = f"/v1/Services/{service_sid}"
+class TwilioRecords(ProxyApi):
+    """What Twilio holds of conversations. The arguments are those of `ProxyApi`. Every method raises CarrierError."""
 
     def start_recording(self, call: str, callback: str) -> str:
         """Start to record a call in two channels, whose end is told to the URL `callback`; return the recording's SID.
@@ -153,13 +147,22 @@ class TwilioRecords(TwilioApi):
 
     def _place(self, resource: Resource) -> tuple[str, str]:
         """Return host and path of a resource."""
+        if resource.kind is ResourceKind.SESSION:
+            return PROXY, self.session_path(resource.sid)
         host, path, _ = self._collection(resource.kind, resource.parent)
         return host, f"{path.removesuffix('.json')}/{resource.sid}{'.json' if host == API else ''}"
 
     def _collection(self, kind: ResourceKind, parent: str) -> tuple[str, str, str]:
-        """Return host and path of the list of a kind, and the name of the list in the answer."""
+        """Return host and path of the list of a kind, and the name of the list in the answer.
+
+        A list of sessions is below the SID of a Proxy service.
+        """
         host, path, key = _COLLECTIONS[kind]
-        return host, path.format(root=self.root, service=self._service, parent=parent), key
+        if kind is ResourceKind.INTERACTION:
+            return host, self.session_path(parent, "Interactions"), key
+        if kind is ResourceKind.SESSION:
+            return host, f"{service_path(parent)}/Sessions", key
+        return host, path.format(root=self.root, parent=parent), key
 
     def delete_archive(self, day: str, call: str) -> Deletion:
         """Delete the copy of a call in the account's bulk export of a day (`2026-05-04`), which is another object."""

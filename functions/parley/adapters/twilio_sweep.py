@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from threading import Condition, Lock
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
 from urllib3.util import Retry, Timeout
@@ -156,10 +156,28 @@ class TwilioSweep(TwilioRecords):
     ) -> tuple[list[Mapping[str, Any]], str]:
         """Return one page of a kind as Twilio answers it, and the query of the next one, "" if there is none.
 
-        `parent` is what they are found below; `query` is filters, or what an earlier page returned.
+        `parent` is what they are found below; `query` is filters, or what an earlier page returned. The sessions of all
+        services are one list; past the first its queries begin with the service's SID and a semicolon.
         """
-        host, path, key = self._collection(kind, parent)
         text = query if isinstance(query, str) else urlencode(query)
+        if kind is ResourceKind.SESSION:
+            return self._page_of_sessions(text)
+        return self._page(kind, text, parent)
+
+    def _page_of_sessions(self, text: str) -> tuple[list[Mapping[str, Any]], str]:
+        service, _, rest = text.rpartition(";")
+        # A service that the stack has no more has no sessions either: its walk begins anew.
+        place = self.services.index(service) if service in self.services else 0
+        entries, following = self._page(ResourceKind.SESSION, rest, self.services[place])
+        for entry in entries:
+            self.remember(str(entry["sid"]), self.services[place])
+        if following or place + 1 == len(self.services):
+            return entries, f"{service};{following}" if service and following else following
+        size = dict(parse_qsl(rest)).get("PageSize", "")
+        return entries, f"{self.services[place + 1]};PageSize={size}"
+
+    def _page(self, kind: ResourceKind, text: str, parent: str) -> tuple[list[Mapping[str, Any]], str]:
+        host, path, key = self._collection(kind, parent)
         page = self.request(f"list-{kind}", "GET", host, f"{path}?{text}", retries=self.repeatable)
         following = (page.get("meta") or {}).get("next_page_url") or page.get("next_page_uri")
         # Only the query is taken: a page must not be able to send the credentials to another host.
@@ -188,7 +206,7 @@ class TwilioSweep(TwilioRecords):
 
     def participants(self, session: str) -> list[str]:
         """Return the plain numbers of a Proxy session's participants, none if it is gone: never log or keep."""
-        path = f"{self._service}/Sessions/{session}/Participants"
+        path = self.session_path(session, "Participants")
         try:
             answer = self.request("list-participants", "GET", PROXY, path, retries=self.repeatable)
         except CarrierError as error:

@@ -37,12 +37,12 @@ def handle(request: Request) -> Answer:
         form = authenticate(request)
     except ForgedError:
         return _deny("signature-invalid")
-    now, service = runtime.clock().now(), runtime.setting("PARLEY_PROXY_SERVICE_SID")
+    now, service = runtime.clock().now(), single(form, "interactionServiceSid")
     sid, interaction = single(form, "interactionSessionSid"), single(form, "interactionSid")
     participant = single(form, "inboundParticipantSid")
     if single(form, "interactionAccountSid") != runtime.setting("PARLEY_TWILIO_ACCOUNT_SID"):
         return _deny("account-mismatch", session=sid, interaction=interaction)
-    if single(form, "interactionServiceSid") != service:
+    if service not in runtime.setting("PARLEY_PROXY_SERVICE_SIDS").split(","):
         return _deny("service-mismatch", session=sid, interaction=interaction)
     session = runtime.session_read().session(sid)
     refusal = sessions.refusal(session, service_sid=service, participant_sid=participant, now=now)
