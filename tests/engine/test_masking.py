@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
+from parley.adapters.proxy_api import preferred
+from parley.core.verification import Verdict
 from twilio.rest import Client  # type: ignore[import-untyped]
 
+from cli import verify
 from cli.demo import RECONCILE_SECONDS
 from cli.phones import GateApi, Phones
 from cli.stack import LocalStack
@@ -16,12 +20,14 @@ from local.engine.events import Result
 from local.twilio.client import connect
 
 ANA, BEN = "+12125550181", "+12125550182"
+CROWD = tuple(f"+1212555{number:04}" for number in range(150, 180))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def back(stack: LocalStack) -> Iterator[None]:
     """Leave the stack as it was found."""
     yield
+    (stack.home.path / "configured").unlink()  # the stack file is made anew, too
     masked_by(stack, "proxy")
 
 
@@ -43,9 +49,9 @@ class People:
         cloud = self.cloud
         return connect(cloud.twilio_endpoint, cloud.twilio_api_key, cloud.twilio_api_secret, cloud.twilio_account_sid)
 
-    def agree(self) -> None:
-        """Let both consent to be connected."""
-        for place, party in enumerate((ANA, BEN)):
+    def agree(self, other: str = BEN) -> None:
+        """Let Ana and somebody consent to be connected."""
+        for party in (ANA, other):
             notice = {"id": "app:booking", "version": 1, "language": "en", "sha256": "ab" * 32}
             report = {
                 "party": party,
@@ -56,21 +62,21 @@ class People:
                 "notice": notice,
                 "evidence": {"screen": "booking", "action": "ticked"},
                 "occurred_at": datetime.now(UTC).isoformat(),
-                "source_event_id": f"masking-{place}",
+                "source_event_id": f"masking-{party[-4:]}-{datetime.now(UTC).timestamp()}",
             }
             assert self.api.post("/v1/consents", report).status in {200, 201}
 
-    def open(self) -> tuple[str, str]:
+    def open(self, other: str = BEN) -> tuple[str, str]:
         """Open a session; return its SID and the number that Ana texts."""
-        answer = self.api.post("/v1/sessions", {"participants": [{"identifier": each} for each in (ANA, BEN)]})
+        answer = self.api.post("/v1/sessions", {"participants": [{"identifier": each} for each in (ANA, other)]})
         assert answer.status == 201, answer
         return answer.body["session"], answer.body["participants"][0]["masked_number"]
 
-    def reaches(self, number: str, words: str) -> bool:
-        """Tell whether a text of Ana's reaches Ben."""
+    def reaches(self, number: str, words: str, other: str = BEN) -> bool:
+        """Tell whether a text of Ana's reaches the other one."""
         self.phones.sms(ANA, number, words)
         self.phones.settle()
-        return words in [each["body"] for each in self.phones.seen_by(BEN)["messages"]]
+        return words in [each["body"] for each in self.phones.seen_by(other)["messages"]]
 
     def status_after_a_run(self, session: str) -> str:
         """Return a session's state after the reconciler ran."""
@@ -117,3 +123,34 @@ def test_there_and_back(stack: LocalStack) -> None:
     assert people.status_after_a_run(own) == "closed"
     _, masked = people.open()
     assert people.reaches(masked, "by Proxy again")
+
+
+@pytest.mark.usefixtures("back")
+def test_one_pool_more(stack: LocalStack) -> None:
+    """A pool more is a service more: sessions open and end there as well, and everything declared of it is true."""
+    declared = yaml.safe_load(stack.home.stack_file.read_text())
+    order = {"country": "US", "count": 2}
+    declared["config"]["parley:additionalPools"] = [{"buy": [order], "releaseOnDelete": True}]
+    stack.home.stack_file.write_text(yaml.safe_dump(declared))
+    changed = LocalStack(stack.home, stack.engine, checkpoints=False).deploy()
+    assert not {step for step in map(str, changed.steps) if step.startswith(("replace", "delete"))}
+    people = People(stack)
+    first, second = people.outputs["proxyServiceSids"]
+    own = {number["sid"] for number in people.outputs["numbers"]}
+    assert len(own) == 8
+    ben = next(each for each in CROWD if preferred([first, second], [ANA, each])[0] == second)
+    people.agree(ben)
+    session, masked = people.open(ben)
+    service = people.twilio().proxy.v1.services(second)
+    assert service.fetch().unique_name == "parley-local-2"
+    assert service.sessions(session).fetch().status == "open"
+    assert masked in {each.phone_number for each in service.phone_numbers.list()}
+    assert people.reaches(masked, "by the second service", ben)
+    assert not people.reaches(masked, "stop texting me", ben)
+    assert people.status_after_a_run(session) == "closed"
+    assert service.sessions(session).fetch().status == "closed"
+    clients = verify.clients(people.cloud.aws_environment())
+    declaration = people.outputs["declaration"]
+    checks = verify.checks(declaration, clients, verify.carrier(declaration, clients, people.cloud))
+    assert {each.name for each in checks if each.system == "twilio"} == {first, second}
+    assert [each for each in checks if each.verdict is not Verdict.TRUE] == []

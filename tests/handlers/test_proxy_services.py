@@ -21,11 +21,13 @@ from parley.core.sessions import Status
 from parley.handlers import sweep
 from parley.ports import CarrierError, LedgerError
 
+from cli import sizing
+from infra.twilio import account_traps
 from local.twilio.numbers import describe, number_sid
 from tests.handlers.archives import Archives
 from tests.handlers.test_carrier import NOW, SESSION, Scripted, twilio_says
 from tests.handlers.test_sweep import sweep_before, work
-from tests.handlers.world import ACCOUNT, ANA, BEN, DAY, GATE, KEY, SECRET, STRANGER, World, body
+from tests.handlers.world import ACCOUNT, ANA, BEN, DAY, GATE, KEY, SECRET, STRANGER, TABLE, World, body
 
 __all__ = ["twilio_says"]
 
@@ -228,6 +230,35 @@ class TestWhere:
         assert found["service_sid"] == service_of(two, session)
         below = records.listed(ResourceKind.INTERACTION, {"PageSize": "100"}, session["session"])
         assert [each["type"] for each in below] == ["message"]
+
+
+class TestDoctor:
+    """What is told of a stack with several services."""
+
+    def test_pools_are_one_pool(self, two: World) -> None:
+        """How many numbers are needed is held against those of all services."""
+        opened(two, ANA, BEN)
+        two.clock.advance(60)
+        services = runtime.environment().proxy_service_sids
+        declaration = {
+            "version": 1,
+            "masking": "proxy",
+            "classes": [{"class": "session-map", "keepDays": 90}],
+            "resources": [
+                *({"system": "twilio", "name": service, "expected": {}} for service in services),
+                {"system": "dynamodb", "name": TABLE, "expected": {}},
+            ],
+        }
+        found = sizing.findings(declaration, two.dynamodb, runtime.carrier(), runtime.clock(), gate=GATE)
+        (finding,) = [each for each in found if each.what.startswith("+1 ")]
+        assert finding.what.endswith("the pool has 4")
+
+    def test_numbers_of_every_service_are_looked_at(self, two: World) -> None:
+        """Numbers of a further service are examined as those of the first are, the account only once."""
+        first, *others = runtime.environment().proxy_service_sids
+        one = Counter(each.trap for each in account_traps.examine(runtime.carrier(), first))
+        both = Counter(each.trap for each in account_traps.examine(runtime.carrier(), first, others=others))
+        assert both - one == Counter({"us-text-registration": 1, "toll-free-verification": 1})
 
 
 def scripted(twilio: Scripted, recorded: Callable[[str], str] = lambda _sid: "") -> TwilioCarrier:
