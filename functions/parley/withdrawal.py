@@ -13,10 +13,10 @@ from typing import Any
 
 from parley import log, recordings, rooms, runtime
 from parley.core import moments
-from parley.core.consent import NO, ConsentEvent, Method, Scope, Standing, State
+from parley.core.consent import GIVEN_BACK, NO, ConsentEvent, Method, Scope, Standing, State
 from parley.core.decision import Decision, decide
 from parley.core.identity import label
-from parley.core.optout import GIVEN_BACK, Word, meaning
+from parley.core.optout import Word, meaning
 from parley.core.sessions import Session
 from parley.core.verification import METRICS
 from parley.env import Controller

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from parley.adapters.session_items import admission_of
+from parley.adapters.sessions import _session_item, session_of
+from parley.core import moments
+from parley.core.admission import refusal
 from parley.core.consent import Kind, Scope, Standing, State
 from parley.core.decision import decide
 from parley.core.sessions import (
@@ -24,7 +29,6 @@ from parley.core.sessions import (
     intent_of,
     is_intent_id,
     modes_for,
-    refusal,
     takes_away,
 )
 
@@ -38,6 +42,17 @@ SESSION = Session(
     opened_at=NOON,
     closes_at=NOON + timedelta(hours=1),
 )
+
+
+def refused(session: Session | None, *, service: str = "KS1", participant: str = "KP1", now: datetime) -> str | None:
+    """Return why an interaction in a session is refused, the session being read from its row."""
+    item = {} if session is None else _session_item(session)
+    if session is not None and session.revocation is not None:  # written by whoever takes a consent back
+        lost = session.revocation
+        said = {"record_id": lost.record_id, "at": moments.to_text(lost.at), "reason": lost.reason}
+        item |= {"revocation": {"S": json.dumps(said)}}
+        assert session_of(item, {}) == session
+    return refusal(admission_of(item) if item else None, service_sid=service, participant_sid=participant, now=now)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +71,7 @@ def test_interaction_belongs_to_an_open_session(
 ) -> None:
     """An interaction belongs to a session that is known, ours, open and has its sender in it."""
     now = NOON + timedelta(minutes=minutes)
-    assert refusal(session, service_sid=service, participant_sid=participant, now=now) == reason
+    assert refused(session, service=service, participant=participant, now=now) == reason
 
 
 def test_parties() -> None:
@@ -179,7 +194,7 @@ class TestIntents:
 def test_revoked_session_connects_nobody() -> None:
     """A session whose consent is lost refuses every interaction, though it is not closed yet."""
     revoked = dataclasses.replace(SESSION, revocation=Revocation("cr_1", NOON, "manage-withdrawn"))
-    assert refusal(revoked, service_sid="KS1", participant_sid="KP1", now=NOON) == "consent-lost"
+    assert refused(revoked, now=NOON) == "consent-lost"
     assert not revoked.is_over(NOON)
 
 

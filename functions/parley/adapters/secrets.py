@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,16 @@ class SecretError(Exception):
     """The Twilio credentials cannot be had. The message never holds a part of them."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class TwilioCredentials:
-    """An API key for REST calls and the auth tokens that sign webhooks: two of them while one is rotated."""
+    """An API key for REST calls and the auth tokens that sign webhooks: two of them while one is rotated.
 
-    api_key: str
-    api_secret: str
-    auth_tokens: tuple[str, ...]
+    Not a dataclass: the intercept needs none, and `dataclasses` is a third of what it would import.
+    """
+
+    __slots__ = ("api_key", "api_secret", "auth_tokens")
+
+    def __init__(self, api_key: str, api_secret: str, auth_tokens: tuple[str, ...]) -> None:
+        self.api_key, self.api_secret, self.auth_tokens = api_key, api_secret, auth_tokens
 
 
 class Secrets:

@@ -1,17 +1,14 @@
-"""A session as its row has it: all that the intercept reads, so nothing is imported here that it does not need."""
+"""The row of a session, as far as the intercept reads it: nothing is imported here that it does not need."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from parley.core import moments
-from parley.core.consent import Scope
-from parley.core.sessions import Participant, Revocation, Session, Status
+from parley.core.admission import Admission
 
 if TYPE_CHECKING:
-    from parley.core.jurisdiction import Location
     from parley.ports import Clock
 
 Item = dict[str, Any]
@@ -27,29 +24,16 @@ def ends_at(item: Item) -> int:
     return int((item.get("expires_at") or item["held_expires_at"])["N"])
 
 
-def session_of(item: Item, places: Mapping[str, Location]) -> Session:
-    """Return the session of a row; `places` are where its parties were said to be."""
-    closed_at = item.get("closed_at")
+def admission_of(item: Item) -> Admission:
+    """Return what of the session of a row decides whether an interaction passes."""
     revocation = json.loads(item["revocation"]["S"]) if "revocation" in item else None
-    return Session(
-        sid=item["pk"]["S"].removeprefix("SESSION#"),
+    return Admission(
         service_sid=item["service_sid"]["S"],
-        participants=tuple(Participant(*each) for each in json.loads(item["participants"]["S"])),
-        mode=item["mode"]["S"],
-        opened_at=moments.from_text(item["opened_at"]["S"]),
+        participants={sid: party for sid, party, *_ in json.loads(item["participants"]["S"])},
         closes_at=moments.from_text(item["closes_at"]["S"]),
-        status=Status(item["status"]["S"]),
-        closed_at=moments.from_text(closed_at["S"]) if closed_at else None,
-        closed_reason=item.get("closed_reason", {}).get("S", ""),
-        intent=item["intent"]["S"],
-        name=item["name"]["S"] if "name" in item else None,
+        status=item["status"]["S"],
         records=tuple(json.loads(item["records"]["S"])),
-        scopes=tuple(Scope(scope) for scope in json.loads(item["scopes"]["S"])),
-        asks=tuple(Scope(scope) for scope in json.loads(item["asks"]["S"])) if "asks" in item else (),
-        places=places,
-        revocation=revocation
-        and Revocation(revocation["record_id"], moments.from_text(revocation["at"]), revocation["reason"]),
-        idle=int(item["idle"]["N"]) if "idle" in item else 0,
+        revoked=revocation and (revocation["record_id"], revocation["reason"]),
     )
 
 
@@ -59,10 +43,10 @@ class SessionRead:
     def __init__(self, client: Any, table: str, clock: Clock) -> None:
         self._client, self._table, self._clock = client, table, clock
 
-    def session(self, sid: str) -> Session | None:
-        """Return a session without the places of its parties, None if there is none; raises whatever went wrong."""
+    def admission(self, sid: str) -> Admission | None:
+        """Return what of a session decides, None if there is none; raises whatever went wrong."""
         found = self._client.get_item(TableName=self._table, Key=session_key(sid), ConsistentRead=True)
         item = found.get("Item")
         if not item or ends_at(item) <= int(self._clock.now().timestamp()):
             return None
-        return session_of(item, {})
+        return admission_of(item)

@@ -11,7 +11,7 @@ from typing import Any
 from parley.adapters.consents import relevant_keys, standing_key
 from parley.adapters.lines import LineRows
 from parley.adapters.places import places_from_json, places_to_json
-from parley.adapters.session_items import Item, session_key, session_of
+from parley.adapters.session_items import Item, session_key
 from parley.adapters.table import (
     ABSENT,
     ATTEMPTS,
@@ -29,7 +29,7 @@ from parley.adapters.table import (
 from parley.core import moments
 from parley.core.consent import Scope, Standing, canonical_json
 from parley.core.jurisdiction import Location
-from parley.core.sessions import LONGEST_CALL, Intent, Participant, Session, Stage, Status
+from parley.core.sessions import LONGEST_CALL, Intent, Participant, Revocation, Session, Stage, Status
 from parley.core.verdict import DecisionRecord, parse_decision_id
 from parley.ports import ConsentChangedError, Interaction, LedgerError
 
@@ -467,6 +467,32 @@ def _place(participant: Participant) -> list[str]:
     while not told[-1]:
         told.pop()  # rows of earlier versions have two or three
     return told
+
+
+def session_of(item: Item, places: Mapping[str, Location]) -> Session:
+    """Return the session of a row; `places` are where its parties were said to be."""
+    closed_at = item.get("closed_at")
+    revocation = json.loads(item["revocation"]["S"]) if "revocation" in item else None
+    return Session(
+        sid=item["pk"]["S"].removeprefix("SESSION#"),
+        service_sid=item["service_sid"]["S"],
+        participants=tuple(Participant(*each) for each in json.loads(item["participants"]["S"])),
+        mode=item["mode"]["S"],
+        opened_at=moments.from_text(item["opened_at"]["S"]),
+        closes_at=moments.from_text(item["closes_at"]["S"]),
+        status=Status(item["status"]["S"]),
+        closed_at=moments.from_text(closed_at["S"]) if closed_at else None,
+        closed_reason=item.get("closed_reason", {}).get("S", ""),
+        intent=item["intent"]["S"],
+        name=item["name"]["S"] if "name" in item else None,
+        records=tuple(json.loads(item["records"]["S"])),
+        scopes=tuple(Scope(scope) for scope in json.loads(item["scopes"]["S"])),
+        asks=tuple(Scope(scope) for scope in json.loads(item["asks"]["S"])) if "asks" in item else (),
+        places=places,
+        revocation=revocation
+        and Revocation(revocation["record_id"], moments.from_text(revocation["at"]), revocation["reason"]),
+        idle=int(item["idle"]["N"]) if "idle" in item else 0,
+    )
 
 
 def _session_item(session: Session) -> Item:

@@ -42,6 +42,10 @@ class Scope(StrEnum):
     RECEIVE_INFO = "receive_info"
 
 
+GIVEN_BACK = frozenset({Scope.RECEIVE_INFO})
+"""What START gives back after STOP: notices of the service. To be connected, recorded or stored is asked anew (R9)."""
+
+
 class State(StrEnum):
     """Where a consent stands."""
 

@@ -4,7 +4,7 @@ Twilio's own filter knows single upper-case words of a few languages. People wri
 "please stop texting me", and a request to stop counts in any reasonable form (47 CFR 64.1200(a)(10)). So the whole
 message is compared with words whose case, width, accents and punctuation do not count, and then with phrases. A phrase
 may be meant for the other person; it stops all the same, and is marked for review. The words are reviewed data:
-`data/keywords.json`.
+`data/keywords.json`. The intercept reads each text with this, so nothing is imported here that costs a cold start.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-
-from parley.core.consent import Scope
+from typing import Any
 
 _DATA = f"{__file__.rpartition('/core/')[0]}/data/keywords.json"
-_LATIN_ACCENTS = re.compile("[\u0300-\u036f]")
+_LATIN_ACCENTS = dict.fromkeys(range(0x0300, 0x0370))
 _NOT_A_LETTER = re.compile(r"[\W_]+")
-_APOSTROPHES = re.compile("['’‘ʼ`´]")
+_APOSTROPHES = dict.fromkeys(map(ord, "'’‘ʼ`´"))
 _SENTENCE_END = re.compile("[.!?…。！？｡\n\r]+")
 
 ANSWERED_BY_CARRIER = frozenset({"STOP", "UNSUBSCRIBE", "END", "QUIT", "STOPALL", "REVOKE", "OPTOUT", "CANCEL"})
@@ -35,9 +33,6 @@ HELPED_BY_CARRIER = frozenset({"HELP", "INFO"})
 
 CONFIRM_WITHIN = timedelta(minutes=5)
 """How long after a no its one confirmation may be sent without a new consent (47 CFR 64.1200(a)(12))."""
-
-GIVEN_BACK = frozenset({Scope.RECEIVE_INFO})
-"""What START gives back after STOP: notices of the service. To be connected, recorded or stored is asked anew (R9)."""
 
 
 class Word(StrEnum):
@@ -54,7 +49,6 @@ _REQUESTS = (Word.HELP, Word.START, Word.STOP)
 _ANSWERS = (Word.YES, Word.NO)
 
 
-@dataclass(frozen=True, slots=True)
 class Meaning:
     """What a message asks for.
 
@@ -63,14 +57,17 @@ class Meaning:
     tells how to undo it.
     """
 
-    word: Word
-    said: str
-    certain: bool = True
-    phrase: str | None = None
-    between_people: bool = False
+    __slots__ = ("between_people", "phrase", "said", "word")
+
+    def __init__(self, word: Word, said: str, *, phrase: str | None = None, between_people: bool = False) -> None:
+        self.word, self.said, self.phrase, self.between_people = word, said, phrase, between_people
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is a word, and no phrase."""
+        return self.phrase is None
 
 
-@dataclass(frozen=True, slots=True)
 class Keywords:
     """The words of one version of the data, in normal form. `reviewed_on` is a date in ISO 8601.
 
@@ -78,14 +75,18 @@ class Keywords:
     those that must be a whole sentence of it, each with its id. `fillers` are polite words that phrases may hold.
     """
 
-    version: str
-    reviewed_on: str
-    words: Mapping[str, Word]
-    answers: Mapping[str, Word]
-    between_people: frozenset[str]
-    messages: Mapping[str, str]
-    sentences: Mapping[str, str]
-    fillers: re.Pattern[str]
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.version: str = raw["version"]
+        self.reviewed_on: str = raw["reviewed_on"]
+        # Stop comes last, so that a word that two lists claim says stop.
+        self.words = _by_word(raw, _REQUESTS)
+        self.answers = _by_word(raw, _ANSWERS)
+        self.between_people = frozenset(map(normalise, raw["between_people"]))
+        self.messages = _by_phrase(raw["phrases"]["whole"])
+        self.sentences = _by_phrase(raw["phrases"]["sentence"])
+        # A longer filler comes first: "thank you" before "thank".
+        fillers = sorted((_spaced(filler) for filler in raw["fillers"]), key=len, reverse=True)
+        self.fillers = re.compile(rf"(?<!\S)(?:{'|'.join(map(re.escape, fillers))})(?!\S)")
 
 
 def normalise(text: str) -> str:
@@ -102,20 +103,7 @@ def normalise(text: str) -> str:
 def keywords() -> Keywords:
     """Return the reviewed keywords that come with this version."""
     with open(_DATA, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import, and the gate waits for this
-        raw = json.load(file)
-    # A longer filler comes first: "thank you" before "thank".
-    fillers = sorted((_spaced(filler) for filler in raw["fillers"]), key=len, reverse=True)
-    return Keywords(
-        version=raw["version"],
-        reviewed_on=raw["reviewed_on"],
-        # Stop comes last, so that a word that two lists claim says stop.
-        words=_by_word(raw, _REQUESTS),
-        answers=_by_word(raw, _ANSWERS),
-        between_people=frozenset(map(normalise, raw["between_people"])),
-        messages=_by_phrase(raw["phrases"]["whole"]),
-        sentences=_by_phrase(raw["phrases"]["sentence"]),
-        fillers=re.compile(rf"(?<!\S)(?:{'|'.join(map(re.escape, fillers))})(?!\S)"),
-    )
+        return Keywords(json.load(file))
 
 
 def meaning(message: str, *, asked: bool = False) -> Meaning | None:
@@ -132,7 +120,7 @@ def meaning(message: str, *, asked: bool = False) -> Meaning | None:
     if phrase is None:
         sentences = map(_without_fillers, _SENTENCE_END.split(message))
         phrase = next((known.sentences[each] for each in sentences if each in known.sentences), None)
-    return Meaning(Word.STOP, phrase, certain=False, phrase=phrase, between_people=True) if phrase else None
+    return Meaning(Word.STOP, phrase, phrase=phrase, between_people=True) if phrase else None
 
 
 def confirmation(message: str, said_at: datetime, now: datetime) -> str | None:
@@ -153,14 +141,16 @@ def is_stop(message: str) -> bool:
 
 
 def _folded(text: str) -> str:
+    if text.isascii():
+        return text.casefold()
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    text = _LATIN_ACCENTS.sub("", unicodedata.normalize("NFD", text))
+    text = unicodedata.normalize("NFD", text).translate(_LATIN_ACCENTS)
     return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _spaced(text: str) -> str:
     """Return a text in normal form with its words apart."""
-    return _NOT_A_LETTER.sub(" ", _APOSTROPHES.sub("", _folded(text))).strip()
+    return _NOT_A_LETTER.sub(" ", _folded(text).translate(_APOSTROPHES)).strip()
 
 
 def _without_fillers(text: str) -> str:

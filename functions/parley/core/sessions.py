@@ -164,19 +164,6 @@ class Session:
         return self.status is not Status.OPEN or now >= self.closes_at
 
 
-def refusal(session: Session | None, *, service_sid: str, participant_sid: str, now: datetime) -> str | None:
-    """Return why an interaction is no part of an open session of ours, as a code, or None if it is."""
-    if session is None:
-        return "session-unknown"
-    if session.service_sid != service_sid:
-        return "service-mismatch"
-    if session.party_of(participant_sid) is None:
-        return "participant-unknown"
-    if session.is_over(now):
-        return "session-closed"
-    return "consent-lost" if session.revocation is not None else None
-
-
 def takes_away(before: Standing | None, after: Standing, *, counterparts: Collection[str], closes_at: datetime) -> bool:
     """Tell whether a consent that changed ends a session of its party with `counterparts` that lasts until `closes_at`.
 

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from parley import cold, log, runtime
-from parley.core import moments, sessions
+from parley.core import moments
+from parley.core.admission import refusal
 from parley.core.problem import problem
 from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single
 from parley.webhook import ForgedError, authenticate
@@ -44,27 +45,23 @@ def handle(request: Request) -> Answer:
         return _deny("account-mismatch", session=sid, interaction=interaction)
     if service not in runtime.setting("PARLEY_PROXY_SERVICE_SIDS").split(","):
         return _deny("service-mismatch", session=sid, interaction=interaction)
-    session = runtime.session_read().session(sid)
-    refusal = sessions.refusal(session, service_sid=service, participant_sid=participant, now=now)
-    party = session.party_of(participant) if session else None
+    session = runtime.session_read().admission(sid)
+    why = refusal(session, service_sid=service, participant_sid=participant, now=now)
     words = body_of(form)
-    if session is not None and party is not None and _is_stop(words):
-        from parley.stop_words import take_stop  # noqa: PLC0415 - nine tenths of the gate's imports, needed here only
-
-        message = single(form, "inboundResourceSid")
-        take_stop(session, party, message, words, created_at(form, now), actor="fn:intercept")
+    if session is not None and participant in session.participants and _is_stop(words):
+        _take_stop(sid, session.participants[participant], single(form, "inboundResourceSid"), words, form, now)
         return _deny("opted-out", session=sid, interaction=interaction)
-    if session is None or refusal is not None:
-        lost = session.revocation if session else None
-        reasons = [refusal or "session-unknown", *([lost.reason] if lost else [])]
-        return _deny(*reasons, session=sid, interaction=interaction, record_ids=[lost.record_id] if lost else [])
+    if session is None or why is not None:
+        record_id, lost = session.revoked if session is not None and session.revoked else ("", "")
+        reasons = [why or "session-unknown", *filter(None, [lost])]
+        return _deny(*reasons, session=sid, interaction=interaction, record_ids=list(filter(None, [record_id])))
     log.decision(
         "intercept",
         permit=True,
         reasons=[],
         session=sid,
         interaction=interaction,
-        parties=session.parties,
+        parties=session.participants.values(),
         record_ids=session.records,
     )
     return answer(200, {})
@@ -76,6 +73,14 @@ def _is_stop(words: str) -> bool:
     from parley.core.optout import is_stop  # noqa: PLC0415 - as above
 
     return is_stop(words)
+
+
+def _take_stop(sid: str, party: str, message: str, words: str, form: Form, now: datetime) -> None:
+    from parley.stop_words import take_stop  # noqa: PLC0415 - nine tenths of the gate's imports, needed here only
+
+    session = runtime.ledger().session(sid)
+    if session is not None:
+        take_stop(session, party, message, words, created_at(form, now), actor="fn:intercept")
 
 
 def body_of(form: Form) -> str:
