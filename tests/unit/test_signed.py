@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -193,6 +196,66 @@ def test_service_that_is_down_is_not_asked_of_boto3(
     with pytest.raises(ConnectionRefusedError):
         made.get_item(**KEY)
     assert boto.asked == []
+
+
+@contextmanager
+def saying(boto: Boto, *answers: bytes) -> Iterator[Client]:
+    """Serve these bytes, one connection each, whatever is asked; give a client."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for answer in answers:
+                with listener.accept()[0] as connection:
+                    connection.recv(65_536)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        reads = signed("dynamodb", {**USUAL, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{listener.getsockname()[1]}"})
+        client = Client("dynamodb", reads, lambda: boto)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+WHOLE = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"Item":{}}'
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"", b"HTTP/1.1 200 OK\r\n", WHOLE[:-1], b"HTTP/1.1 200 " + b"x" * 9000, b"HTTP/1.1 200 OK\r\nContent-Length: 11"],
+    ids=["nothing", "no end of the head", "no end of the body", "a line without end", "no end of a line"],
+)
+def test_broken_answer_is_asked_for_again(boto: Boto, broken: bytes) -> None:
+    """An answer that breaks off is asked for once more over a connection of its own; boto3 is not asked."""
+    with saying(boto, broken, WHOLE) as client:
+        assert client.get_item(**KEY) == {"Item": {}}
+    with saying(boto, broken, broken) as client, pytest.raises((OSError, HTTPException)):
+        client.get_item(**KEY)
+    assert boto.asked == []
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{"Item":{}}\r\n0\r\n\r\n',
+        b'HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\n{"Item":{}}',
+        b"HTTP/1.1 200 OK\r\nContent-Length: eleven\r\n\r\n",
+        b"SSH-2.0-x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 101 + b"\r\n",
+    ],
+    ids=["chunked", "HTTP/1.0", "no length", "no HTTP", "head without end"],
+)
+def test_unusual_answer_is_boto3s(boto: Boto, unusual: bytes) -> None:
+    """An answer of a form that is not read here is asked for by boto3."""
+    with saying(boto, unusual) as client:
+        assert client.get_item(**KEY) == {"by": "boto3"}
+
+
+def test_length_in_any_case(boto: Boto) -> None:
+    """Names of headers are read in any case, with or without a space."""
+    with saying(boto, WHOLE.replace(b"Content-Length: ", b"CONTENT-length:")) as client:
+        assert client.get_item(**KEY) == {"Item": {}}
 
 
 def test_other_operations_are_boto3s(service: Service, made: Client, boto: Boto) -> None:

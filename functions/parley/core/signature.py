@@ -19,9 +19,16 @@ Form = Mapping[str, Sequence[str]]
 
 def sign(token: str, url: str, form: Form | None = None) -> str:
     """Return the signature of a webhook to `url` with the fields of `form`."""
-    fields = "".join(name + value for name in sorted(form or {}) for value in sorted(set((form or {})[name])))
-    digest = hmac.new(token.encode(), (url + fields).encode(), hashlib.sha1).digest()
-    return base64.b64encode(digest).decode("ascii")
+    return _signature(token, (url + _fields(form)).encode()).decode("ascii")
+
+
+def _fields(form: Form | None) -> str:
+    """Return the fields of a form as they are signed."""
+    return "".join([name + value for name, values in sorted((form or {}).items()) for value in sorted(set(values))])
+
+
+def _signature(token: str, signed: bytes) -> bytes:
+    return base64.b64encode(hmac.digest(token.encode(), signed, "sha1"))
 
 
 def verify(tokens: Iterable[str], url: str, signature: str, *, form: Form | None = None, body: bytes = b"") -> bool:
@@ -34,11 +41,12 @@ def verify(tokens: Iterable[str], url: str, signature: str, *, form: Form | None
     """
     if form is None and not _hash_matches(url, body):
         return False
-    given = signature.encode("utf-8", "surrogatepass")
+    given, fields = signature.encode("utf-8", "surrogatepass"), _fields(form)
+    texts = [(spelling + fields).encode() for spelling in spellings(url)]
     genuine = False
     for token in tokens:
-        for spelling in spellings(url):
-            genuine |= bool(token) & hmac.compare_digest(sign(token, spelling, form).encode(), given)
+        for text in texts:
+            genuine |= bool(token) & hmac.compare_digest(_signature(token, text), given)
     return genuine
 
 
