@@ -120,8 +120,8 @@ def ours(make: Callable[[], Any], count: int) -> Callable[[], float]:
     return measure
 
 
-def bare(make: Callable[[], Any], count: int) -> Callable[[], float]:
-    """Return a measurement of boto3 alone, each page of its paginator a batch in a thread, in milliseconds."""
+def bare(make: Callable[[], Any], count: int, workers: int = CONCURRENCY) -> Callable[[], float]:
+    """Return a measurement of boto3 alone, each page of its paginator a batch in one of so many threads, in ms."""
     client = make()
 
     def delete(page: Any) -> int:
@@ -132,7 +132,7 @@ def bare(make: Callable[[], Any], count: int) -> Callable[[], float]:
     def measure() -> float:
         began = time.perf_counter()
         pages = client.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix="call-recordings/")
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             deleted = sum(pool.map(delete, pages))
         spent = time.perf_counter() - began
         assert deleted == count
