@@ -92,7 +92,8 @@ class Handler:
     `memory` is the least that it needs, in megabytes. One that `carries` is given the credentials of Twilio; one that
     `follows` is fed by the ledger's stream and makes the copies of consent records, one that `audits` reads them. One
     with `work` is fed by a queue of its own; `sends` names the functions whose queues it puts work on. `stores` is what
-    it does with the objects of the buckets. One with a `channel` is deployed only where the stack has that channel, one
+    it does with the objects of the buckets. One that `gates` decides before Twilio connects anybody, so that its cold
+    start counts. One with a `channel` is deployed only where the stack has that channel, one
     with a `masking` only where people are masked that way.
     """
 
@@ -113,6 +114,7 @@ class Handler:
     work: Work | None = None
     sends: tuple[str, ...] = ()
     stores: Objects = ""
+    gates: bool = False
     channel: str = ""
     masking: str = ""
 
@@ -132,6 +134,7 @@ HANDLERS = (
         _WITHDRAW,
         (Route("POST", INTERCEPT),),
         identifies=False,
+        gates=True,
         masking=PROXY,
     ),
     Handler(
@@ -160,6 +163,7 @@ HANDLERS = (
         _WITHDRAW,
         (Route("POST", CALL), Route("POST", f"{CALL}/{{step}}")),
         sends=("recorder",),
+        gates=True,
         masking=DIRECT,
     ),
     Handler(
@@ -169,6 +173,7 @@ HANDLERS = (
         _WITHDRAW,
         (Route("POST", MESSAGE), Route("POST", f"{MESSAGE}/{{step}}")),
         sends=("archive",),
+        gates=True,
         masking=DIRECT,
     ),
     # It answers when the others do not, so it reads nothing but the secret that proves who asks.

@@ -340,6 +340,7 @@ class ConsentGate(pulumi.ComponentResource):
                 "system_log_level": "WARN",
             },
             publish=True,
+            snap_start={"apply_on": "PublishedVersions"} if handler.gates and settings.functions.snap_start else None,
             # Lambda tries the role when the function is made.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[permissions]),
         )
@@ -351,6 +352,14 @@ class ConsentGate(pulumi.ComponentResource):
             function_version=function.version,
             opts=self._child,
         )
+        if handler.gates and settings.functions.provisioned_concurrency:
+            aws.lambda_.ProvisionedConcurrencyConfig(
+                handler.name,
+                function_name=function.name,
+                qualifier=alias.name,
+                provisioned_concurrent_executions=settings.functions.provisioned_concurrency,
+                opts=self._child,
+            )
         return GateFunction(handler, function, alias, log_group, dead_letters, queue_policy, permissions, work)
 
     def _queue(self, name: str, **how: Any) -> tuple[aws.sqs.Queue, aws.sqs.QueuePolicy]:

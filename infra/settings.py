@@ -158,10 +158,16 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """The size of each function; `reserved_concurrency` None leaves it in the account's shared pool."""
+    """The size of each function; `reserved_concurrency` None leaves it in the account's shared pool.
+
+    What decides before Twilio connects anybody starts from a snapshot (`snap_start`), or has so many execution
+    environments that are always ready (`provisioned_concurrency`, None: none).
+    """
 
     reserved_concurrency: int | None
     memory_megabytes: int
+    snap_start: bool
+    provisioned_concurrency: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +282,7 @@ def load(
         twilio=_twilio(root, environment, stored_in_clear),
         protection=_protection(protection_section, environment),
         throttle=_throttle(root.section("throttle")),
-        functions=_functions(root.section("functions")),
+        functions=_functions(root.section("functions"), environment),
         alarms=Alarms(
             # Twilio gives up on a webhook after 15 s and then connects: the alarm must come long before.
             intercept_milliseconds=alarms.whole(
@@ -668,11 +674,27 @@ def _throttle(section: Section) -> Throttle:
     return throttle
 
 
-def _functions(section: Section) -> Functions:
+def _functions(section: Section, environment: Environment) -> Functions:
     functions = Functions(
         reserved_concurrency=section.optional_whole("reservedConcurrency", least=1, most=1_000, unit="executions"),
         memory_megabytes=section.whole("memoryMegabytes", least=128, most=10_240, default=512, unit="MB"),
+        snap_start=section.flag("snapStart", default=False),
+        provisioned_concurrency=section.optional_whole(
+            "provisionedConcurrency", least=1, most=1_000, unit="executions"
+        ),
     )
+    ready, reserved = functions.provisioned_concurrency, functions.reserved_concurrency
+    if ready and functions.snap_start:
+        section.problem("snapStart", "is true beside provisionedConcurrency: Lambda takes one of them", "leave one out")
+    if ready and reserved and ready > reserved:
+        section.problem(
+            "provisionedConcurrency",
+            f"is {ready}, and reservedConcurrency is {reserved}: no more can be ready than may run",
+            f"lower it to {reserved} at most, or raise reservedConcurrency",
+        )
+    if environment == "local" and (ready or functions.snap_start):
+        key = "provisionedConcurrency" if ready else "snapStart"
+        section.problem(key, "is declared, and the cloud on one machine has nothing of the kind", "leave it out")
     section.finish()
     return functions
 

@@ -275,11 +275,10 @@ def _credentials(renewed: bool) -> TwilioCredentials:
 
 def _patient_s3() -> Any:
     """Return an S3 client for large objects, which nobody waits for."""
-    import boto3  # noqa: PLC0415
-
     from parley.adapters.content import PATIENT  # noqa: PLC0415
+    from parley.adapters.versions import s3_client  # noqa: PLC0415
 
-    return boto3.client("s3", config=PATIENT)
+    return s3_client(PATIENT)
 
 
 def prepare() -> None:

@@ -16,7 +16,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from parley.adapters.versions import CONCURRENCY
 from parley.core.consent import Head, append
 from parley.core.signature import verify
 from rich.console import Console
@@ -111,7 +110,7 @@ def erased() -> list[Ratio]:
     """Compare erasing many versions with boto3 alone."""
     with erase.stub(erase.COUNT) as client:
         ours, what = erase.ours(client, erase.COUNT), f"erasing {erase.COUNT:,} object versions"
-        threads, one = (erase.bare(client, erase.COUNT, workers) for workers in (CONCURRENCY, 1))
+        threads, one = (erase.bare(client, erase.COUNT, side_by_side=how) for how in (True, False))
         return [
             interleaved(what, ours, "boto3, batches in threads", threads, 5),
             interleaved(what, ours, "boto3, batches one after the other", one, 3, 1 / 2.3),
@@ -206,7 +205,7 @@ def compare() -> None:
                 "import sys; sys.modules['phonenumbers'] = sys; sys.NumberParseException = "
                 "sys.PhoneMetadata = sys.PhoneNumber = sys.PhoneNumberFormat = None; import parley.handlers.consents"
             ),
-            15,
+            31,
         ),
         interleaved(
             "import of a consent from CSV, a row",

@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from parley.adapters.versions import BATCH, CONCURRENCY, Versions
+from parley.adapters.versions import BATCH, CONCURRENCY, Versions, s3_client
 
 LIST_SECONDS, BATCH_SECONDS = 0.1, 0.3
 BUCKET = "bench"
@@ -80,7 +80,7 @@ def _run(pages: int, port: Any) -> None:
 
 
 @contextmanager
-def stub(count: int) -> Iterator[Callable[[], Any]]:
+def stub(count: int) -> Iterator[Callable[..., Any]]:
     """Serve a bucket of so many versions; give what makes a client of it."""
     context = multiprocessing.get_context("spawn")
     port = context.Value("i", 0)
@@ -89,9 +89,8 @@ def stub(count: int) -> Iterator[Callable[[], Any]]:
     while port.value == 0 and process.is_alive():
         time.sleep(0.02)
 
-    def client() -> Any:
-        return boto3.client(
-            "s3",
+    def client(make: Callable[..., Any] = lambda **named: boto3.client("s3", **named)) -> Any:
+        return make(
             region_name="us-east-1",
             endpoint_url=f"http://127.0.0.1:{port.value}",
             aws_access_key_id="bench",
@@ -106,9 +105,9 @@ def stub(count: int) -> Iterator[Callable[[], Any]]:
         process.join()
 
 
-def ours(make: Callable[[], Any], count: int) -> Callable[[], float]:
+def ours(make: Callable[..., Any], count: int) -> Callable[[], float]:
     """Return a measurement of `Versions`, in milliseconds."""
-    versions = Versions(make())
+    versions = Versions(make(s3_client))
 
     def measure() -> float:
         began = time.perf_counter()
@@ -120,8 +119,11 @@ def ours(make: Callable[[], Any], count: int) -> Callable[[], float]:
     return measure
 
 
-def bare(make: Callable[[], Any], count: int, workers: int = CONCURRENCY) -> Callable[[], float]:
-    """Return a measurement of boto3 alone, each page of its paginator a batch in one of so many threads, in ms."""
+def bare(make: Callable[..., Any], count: int, *, side_by_side: bool) -> Callable[[], float]:
+    """Return a measurement of boto3 alone, each page of its paginator a batch, in milliseconds.
+
+    The batches go `side_by_side` in threads, or each after its page and before the next one.
+    """
     client = make()
 
     def delete(page: Any) -> int:
@@ -132,8 +134,11 @@ def bare(make: Callable[[], Any], count: int, workers: int = CONCURRENCY) -> Cal
     def measure() -> float:
         began = time.perf_counter()
         pages = client.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix="call-recordings/")
-        with ThreadPoolExecutor(workers) as pool:
-            deleted = sum(pool.map(delete, pages))
+        if side_by_side:
+            with ThreadPoolExecutor(CONCURRENCY) as pool:
+                deleted = sum(pool.map(delete, pages))
+        else:
+            deleted = sum(map(delete, pages))
         spent = time.perf_counter() - began
         assert deleted == count
         return spent * 1000
@@ -144,5 +149,6 @@ def bare(make: Callable[[], Any], count: int, workers: int = CONCURRENCY) -> Cal
 if __name__ == "__main__":
     versions_count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     with stub(versions_count) as made:
-        a, b = ours(made, versions_count)(), bare(made, versions_count)()
-    print(f"{versions_count} versions: ours {a:.0f} ms, boto3 {b:.0f} ms, throughput {b / a:.2f} of it")  # noqa: T201
+        us = ours(made, versions_count)()
+        threads, one = (bare(made, versions_count, side_by_side=how)() for how in (True, False))
+    print(f"{versions_count} versions: ours {us:.0f} ms, boto3 in threads {threads:.0f}, one by one {one:.0f}")  # noqa: T201

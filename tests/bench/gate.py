@@ -41,7 +41,7 @@ SIDES: Final = {
     "raw round trip": "tests.bench.peers.raw.handle",
 }
 RAW: Final = "raw round trip"
-"""The same read, unsigned and unread: what no gate can be faster than. It answers no webhook, so it has no cold start."""
+"""The same read, unsigned and unread: what no gate can be faster than. It is no webhook, so it has no cold start."""
 BAR: Final = 1.3
 """How many times the floor the gate may take, cold and warm."""
 COLD_ROUNDS: Final = 15

@@ -51,7 +51,8 @@ class Ratio:
         """Whether the bar is kept, as text, empty without one."""
         if self.bar is None or not self.told:
             return ""
-        return f"at most {self.bar:g}×: {'kept' if self.high <= self.bar else 'missed'}"
+        wanted = f"at most {self.bar:g}×" if self.bar >= 1 else f"at least {1 / self.bar:g} times as fast"
+        return f"{wanted}: {'kept' if self.high <= self.bar else 'missed'}"
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

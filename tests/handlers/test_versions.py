@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.utils import parse_timestamp
 from moto import mock_aws
-from parley.adapters.versions import BATCH, Version, Versions
+from parley.adapters.versions import BATCH, Version, Versions, _moment, s3_client
 from parley.ports import CopyError
 
 from local.aws import object_lock
@@ -53,6 +55,23 @@ def test_versions_and_markers_all_go(s3: Any) -> None:
     assert versions.delete(BUCKET, found).deleted == 5
     assert list(versions.of(BUCKET, "calls/")) == []
     assert [one.key for one in versions.of(BUCKET, "")] == ["messages/a"]
+
+
+def test_times_are_boto3s(s3: Any) -> None:
+    """The client of long lists tells the same times as boto3's own, of versions and of headers."""
+    put(s3, "calls/a", 2)
+    quick = s3_client(Config(), region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing")
+    assert list(Versions(quick).of(BUCKET, "")) == list(Versions(s3).of(BUCKET, ""))
+    ours, theirs = (each.head_object(Bucket=BUCKET, Key="calls/a")["LastModified"] for each in (quick, s3))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-05-04T12:00:00.000Z", "2026-05-04T14:00:00+02:00", "Mon, 04 May 2026 12:00:00 GMT", 1777896000]
+)
+def test_any_form_of_a_time_is_read(text: Any) -> None:
+    """Whatever form AWS gives a time in, it is the moment that boto3 reads."""
+    assert _moment(text) == parse_timestamp(text) == datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 def test_pages_and_batches() -> None:

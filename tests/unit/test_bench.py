@@ -35,6 +35,7 @@ def test_interval_holds_the_median_nineteen_times_of_twenty() -> None:
         ([5.0, 6.0] * 4, None, "0.55× (0.50 to 0.60)", ""),
         ([8.0, 14.0] * 4, None, "too noisy to tell", ""),
         ([12.0, 12.5] * 4, 1.3, "1.23× (1.20 to 1.25)", "at most 1.3×: kept"),
+        ([2.0, 3.0] * 4, 0.5, "0.25× (0.20 to 0.30)", "at least 2 times as fast: kept"),
         ([14.0, 15.0] * 4, 1.3, "1.45× (1.40 to 1.50)", "at most 1.3×: missed"),
         ([12.0, 15.0] * 4, 1.3, "too noisy to tell", ""),
     ],
@@ -47,8 +48,8 @@ def test_what_is_told(ours: list[float], bar: float | None, shown: str, verdict:
 
 def test_page_shows_what_is_told() -> None:
     """The page has a row for each comparison, with a bar of each side where something is told."""
-    rows = [Ratio("x", 1, "y", 2, 0.5, 0.4, 0.6, 0.7), Ratio("loud", 1, "y", 1, 1, 0.5, 1.5)]
+    rows = [Ratio("x", 1, "y", 2, 0.5, 0.4, 0.6, 1.3), Ratio("loud", 1, "y", 1, 1, 0.5, 1.5)]
     page = render(rows, ["a rate"], date(2026, 5, 4))
-    assert "| x | 1.00 ms | y | 2.00 ms | 0.50× (0.40 to 0.60) | at most 0.7×: kept | `████████████`<br>" in page
+    assert "| x | 1.00 ms | y | 2.00 ms | 0.50× (0.40 to 0.60) | at most 1.3×: kept | `████████████`<br>" in page
     assert "| loud | 1.00 ms | y | 1.00 ms | too noisy to tell | | |" in page
     assert "- a rate\n" in page
