@@ -284,10 +284,16 @@ def _patient_s3() -> Any:
 def prepare() -> None:
     """Open and fetch what the first webhook will need, while Lambda makes the execution environment.
 
-    Not where that is kept as a snapshot (SnapStart): its connections would be closed ones. What fails now is tried
-    again by the webhook itself. https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    Where that is kept as a snapshot (SnapStart) it holds neither a secret nor a connection, which would be a closed
+    one: only boto3's clients, by which reads go there. What fails now is tried again by the webhook itself.
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """
-    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") not in {"on-demand", "provisioned-concurrency"}:
+    made = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE")
+    if made == "snap-start":
+        for service in ("dynamodb", "secretsmanager"):
+            with contextlib.suppress(Exception):
+                _awaited_client(service).load()
+    if made not in {"on-demand", "provisioned-concurrency"}:
         return
     with contextlib.suppress(Exception):
         _awaited_client("dynamodb").connect()

@@ -181,6 +181,11 @@ class Client:
         if self._reads is not None:
             self._reads.connect()
 
+    def load(self) -> None:
+        """Make boto3's client, if the reads do not go without it."""
+        if self._reads is None:
+            self._full()
+
     def close(self) -> None:
         """Close the connection of the reads."""
         if self._reads is not None:
