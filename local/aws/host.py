@@ -21,6 +21,7 @@ from local.aws import (
     access_logs,
     callers,
     dynamodb_answers,
+    dynamodb_query,
     dynamodb_rollback,
     dynamodb_tokens,
     kms_keys,
@@ -72,6 +73,7 @@ class Moto:
         dynamodb_tokens.install(self._mends, clock)
         dynamodb_answers.install(self._mends)
         dynamodb_rollback.install(self._mends)
+        dynamodb_query.install(self._mends)
         queues.install(self._mends, arrived)
         # The door reads bucket policies; moto's own reading would refuse whatever has an unmet condition.
         self._mends.replace(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)

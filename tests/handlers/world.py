@@ -50,7 +50,7 @@ from parley.handlers import (
 from parley.ports import Ledger
 from urllib3.util import Retry, Timeout
 
-from local.aws import dynamodb_answers, dynamodb_rollback
+from local.aws import dynamodb_answers, dynamodb_query, dynamodb_rollback
 from local.aws.kms_keys import private_key
 from local.aws.mends import Mends
 from local.clock import Clock
@@ -501,6 +501,7 @@ def quick_dynamodb() -> Iterator[None]:
     mends = Mends()
     dynamodb_rollback.install(mends)
     dynamodb_answers.install(mends)
+    dynamodb_query.install(mends)
     try:
         yield
     finally:
