@@ -1,7 +1,8 @@
 """SQS queues that only hold messages: who consumes them is told that there is something, and comes for it.
 
 moto calls the mapped function from within SendMessage, once, one message at a time and without a retry. It also takes a
-queue's policy away whenever another attribute is set.
+queue's policy away whenever another attribute is set. To see whether one message is too old it makes all attributes of
+its queue, which counts all messages six times.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from moto.sqs.models import Message, Queue, sqs_backends
+from moto.sqs import models
+from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 
 from local.aws.calls import ACCOUNT
 
@@ -40,6 +42,11 @@ def install(mends: Mends, arrived: Callable[[str], None]) -> None:
         kept = {} if "Policy" in attributes else {"Policy": getattr(queue, "policy", None)}
         original(queue, {**attributes, **kept}, now)
 
+    def is_kept(backend: SQSBackend, queue_name: str, message: Message) -> bool:
+        period: int = backend.get_queue(queue_name).message_retention_period  # type: ignore[attr-defined]
+        return period + message.sent_timestamp / 1000 > models.unix_time()  # type: ignore[attr-defined, operator]
+
+    mends.replace(SQSBackend, "is_message_valid_based_on_retention_period", is_kept)
     mends.wrap(Queue, "__init__", initialize)
     mends.wrap(Queue, "_set_attributes", set_attributes)
     mends.wrap(Queue, "add_message", add_message)
