@@ -42,8 +42,8 @@ test: setup policy ## every test: unit, infra, handlers, local cloud, real engin
 	@$(RUN)/python -m pytest tests/unit --numprocesses=2 --cov --cov-fail-under=100
 	@$(RUN)/python -m pytest --ignore=tests/unit --numprocesses=2 --no-loadscope-reorder
 
-unit: setup ## the fast tests only
-	@$(RUN)/python -m pytest tests/unit --durations=5
+unit: setup ## the unit tests in seconds: few examples of each property, nothing that takes long
+	@$(RUN)/python -m pytest tests/unit --quick --numprocesses=2 --durations=5
 
 check: setup ## format, lint, types
 	@$(RUN)/ruff format --check .

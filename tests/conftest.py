@@ -1,8 +1,10 @@
 """What tests of several levels share."""
 
+import gc
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from local.engine.find import Engine, ensure_engine
@@ -26,6 +28,34 @@ class RoomScheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no 
         if not scope.startswith("tests/engine/"):
             return scope
         return "engine, what deploys" if scope.endswith(DEPLOYING) else "engine, what asks"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--quick`: few examples of each property, and nothing that is thorough."""
+    parser.addoption("--quick", action="store_true", help="the tests of a change under way: seconds instead of minutes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples a property has."""
+    examples = 5 if config.getoption("--quick") else 50
+    # A deadline would measure the neighbours of a shared machine.
+    settings.register_profile(
+        "ours", deadline=None, max_examples=examples, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("ours")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is thorough where it is to be quick."""
+    if config.getoption("--quick"):
+        items[:] = [each for each in items if each.get_closest_marker("thorough") is None]
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage more seldom, and not among what was imported: that is a fifth of the time of all tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduling:

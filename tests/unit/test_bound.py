@@ -495,6 +495,7 @@ def latest(low: int, high: int, waits: Callable[[], bool]) -> int:
     return high if waits() else low
 
 
+@pytest.mark.thorough
 class TestObjects:
     """No copy in a model of S3 outlives its bound."""
 
@@ -610,6 +611,7 @@ class TestRows:
         protected=st.booleans(),
         record_class=st.sampled_from(["session-map", "interaction-log", "consent-evidence"]),
     )
+    @pytest.mark.thorough
     def test_no_row_outlives_its_bound(
         self, seed: int, keep: int, window: int, open_days: int, lag: int, protected: bool, record_class: str
     ) -> None:

@@ -80,6 +80,7 @@ def test_rooms_import_only_what_they_may(folder: str, allowed: set[str]) -> None
     assert offenders(folder, allowed=allowed) == []
 
 
+@pytest.mark.thorough
 def test_webhooks_do_not_load_what_is_vendored() -> None:
     """The phonenumbers library is imported in one module, and that one by the first-party routes only."""
     users = {str(path.relative_to(ROOT)) for path in modules("functions") if "phonenumbers" in set(imports(path))}

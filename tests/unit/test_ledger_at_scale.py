@@ -58,6 +58,7 @@ def happened() -> list[ConsentEvent]:
     return made
 
 
+@pytest.mark.thorough
 class TestManyAtOnce:
     """Writers that know nothing of each other."""
 

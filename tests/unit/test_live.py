@@ -145,6 +145,7 @@ def resources() -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.thorough
 class TestConcurrency:
     """The whole takes little longer than its slowest part."""
 
@@ -192,6 +193,7 @@ class TestVersions:
         made = NOW - timedelta(days=days)
         return {"Key": f"messages/{name}", "VersionId": name, "IsLatest": latest, "LastModified": made}
 
+    @pytest.mark.thorough
     def test_kinds_are_kept_apart_over_all_pages(self) -> None:
         """Current and noncurrent versions, markers and uploads each have their own oldest, whatever the page."""
         pages = [
