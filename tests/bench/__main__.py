@@ -97,7 +97,7 @@ def archived() -> list[Ratio]:
     with archive.server() as url:
         ours = archive.archiving(url, size)
         return [
-            interleaved("archive, 64 MB, SHA-256 twice", ours, name, peer(url, size), 9, most)
+            interleaved("archive, 64 MB, SHA-256 twice", ours, name, peer(url, size), 15, most)
             for name, peer, most in (
                 ("plain streamed copy", archive.streaming, 1.1),
                 ("boto3 upload_fileobj", archive.uploading, None),
@@ -130,7 +130,7 @@ def swept() -> list[Ratio]:
 
     with sweep.stub() as address:
         what = "deletion of a recording, 100 in flight, seen to be gone"
-        return [interleaved(what, ours, "twilio package, one after the other", peer, 3, 1 / 80)]
+        return [interleaved(what, ours, "twilio package, one after the other", peer, 7, 1 / 80)]
 
 
 def gated() -> tuple[list[Ratio], str]:

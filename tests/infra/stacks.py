@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -16,6 +17,7 @@ from pulumi.runtime import config as pulumi_config
 from pulumi.runtime.settings import get_root_resource, set_root_resource
 from pulumi.runtime.stack import Stack
 
+from infra.__main__ import main
 from infra.settings import SECRET_KEYS, Settings, load
 
 with warnings.catch_warnings():
@@ -187,3 +189,9 @@ def run(
 
     pulumi.runtime.test(observed)()  # type: ignore[no-untyped-call]
     return recorder
+
+
+@functools.cache
+def deployed(environment: str, masking: str = "proxy") -> Recorder:
+    """Return what the program of a committed stack declares: run once in a process, and to be read only."""
+    return run(main, filled(environment) | {"masking": masking}, stack=environment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections import Counter
 from typing import Any
@@ -14,7 +13,6 @@ from parley.core.record_classes import RecordClass
 from parley.core.retention import Store
 from parley.core.verification import OLDEST, digests
 
-from infra.__main__ import main
 from infra.declaration import assumptions
 from infra.expectations import COPIES, ages
 from infra.settings import ENVIRONMENTS
@@ -23,10 +21,7 @@ from tests.infra import stacks
 everywhere = pytest.mark.parametrize("environment", ENVIRONMENTS)
 
 
-@functools.cache
-def deployed(environment: str) -> stacks.Recorder:
-    """Run the program once for each committed stack."""
-    return stacks.run(main, stacks.filled(environment), stack=environment)
+deployed = stacks.deployed
 
 
 def expected(environment: str, system: str) -> dict[str, dict[str, Any]]:

@@ -70,10 +70,30 @@ FUNCTIONS = [handler.name for handler in HANDLERS]
 everywhere = pytest.mark.parametrize("environment", ENVIRONMENTS)
 
 
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+ORDERS: tuple[dict[str, Any], ...] = (
+    {
+        "country": "GB",
+        "type": "mobile",
+        "count": 2,
+        "bundleSid": stacks.sid("BU"),
+        "addressSid": stacks.sid("AD"),
+    },
+    {"country": "US", "areaCode": "212", "capabilities": ["voice", "sms", "mms"]},
+)
+deployed = stacks.deployed
+
+
 @functools.cache
-def deployed(environment: str) -> stacks.Recorder:
-    """Run the program once for each committed stack."""
-    return stacks.run(main, stacks.filled(environment), stack=environment)
+def embellished() -> stacks.Recorder:
+    """Run the program once with what a stack may declare besides: alarm address, boundary, tags, numbers to buy."""
+    more = {
+        "alarmEmail": "operator@example.com",
+        "permissionsBoundary": BOUNDARY,
+        "tags": {"team": "rides", "environment": "other"},
+        "numbers": {"buy": list(ORDERS)},
+    }
+    return stacks.run(main, stacks.filled("dev") | more, stack="dev")
 
 
 class TestTypes:
@@ -106,8 +126,7 @@ class TestTypes:
 
     def test_alarm_address_adds_its_subscription(self) -> None:
         """With an alarm address, and only then, the topic mails."""
-        recorder = stacks.run(main, stacks.filled("dev") | {"alarmEmail": "operator@example.com"}, stack="dev")
-        assert recorder.of("TopicSubscription")["alarms"]["protocol"] == "email"
+        assert embellished().of("TopicSubscription")["alarms"]["protocol"] == "email"
 
     @everywhere
     def test_names_are_unique(self, environment: str) -> None:
@@ -390,9 +409,7 @@ class TestFunctions:
 
     def test_boundary_is_on_every_role(self) -> None:
         """A permissions boundary, where given, bounds every role of the stack."""
-        boundary = "arn:aws:iam::123456789012:policy/boundary"
-        recorder = stacks.run(main, stacks.filled("dev") | {"permissionsBoundary": boundary}, stack="dev")
-        assert {inputs["permissionsBoundary"] for inputs in recorder.of("Role").values()} == {boundary}
+        assert {inputs["permissionsBoundary"] for inputs in embellished().of("Role").values()} == {BOUNDARY}
 
     @everywhere
     def test_queues_are_encrypted_and_forget(self, environment: str) -> None:
@@ -643,16 +660,8 @@ class TestGate:
 
     def test_numbers_to_buy(self) -> None:
         """An order in the stack's file reaches the pool with everything that was declared."""
-        buy = {
-            "country": "GB",
-            "type": "mobile",
-            "count": 2,
-            "bundleSid": stacks.sid("BU"),
-            "addressSid": stacks.sid("AD"),
-        }
-        us = {"country": "US", "areaCode": "212", "capabilities": ["voice", "sms", "mms"]}
-        recorder = stacks.run(main, stacks.filled("dev") | {"numbers": {"buy": [buy, us]}}, stack="dev")
-        assert recorder.of("NumberPool")["numbers"]["buy"] == [
+        buy, us = ORDERS
+        assert embellished().of("NumberPool")["numbers"]["buy"] == [
             buy | {"capabilities": ["voice", "sms"]},
             us | {"type": "local", "count": 1},
         ]
@@ -725,9 +734,7 @@ class TestTags:
 
     def test_own_tags_come_on_top(self) -> None:
         """Tags of the stack's file are added, and cannot replace those of the kit."""
-        config = stacks.filled("dev") | {"tags": {"team": "rides", "environment": "other"}}
-        recorder = stacks.run(main, config, stack="dev")
-        assert recorder.of("Table")["ledger"]["tags"] == {
+        assert embellished().of("Table")["ledger"]["tags"] == {
             "team": "rides",
             "project": "parley",
             "environment": "dev",

@@ -11,7 +11,6 @@ from typing import Any
 
 import pulumi
 
-from infra.__main__ import main
 from policy.model import SECRET, STACK, Deployment, Resource, plain
 from tests.infra import stacks
 
@@ -22,7 +21,7 @@ MARKED = {"aws:secretsmanager/secretVersion:SecretVersion": "secretString", "pul
 @functools.cache
 def deployment(environment: str) -> Deployment:
     """Return the deployment of a committed stack, run once."""
-    return recorded(stacks.run(main, stacks.filled(environment), stack=environment))
+    return recorded(stacks.deployed(environment))
 
 
 def recorded(recorder: stacks.Recorder) -> Deployment:

@@ -17,7 +17,6 @@ from parley.adapters.secrets import SecretError
 from parley.core.verification import LATE, OLDEST, Gone, Oldest, Unread
 from parley.ports import CarrierError
 
-from infra.__main__ import main
 from tests.infra import stacks
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -140,7 +139,7 @@ class SlowClient:
 @functools.cache
 def resources() -> list[dict[str, Any]]:
     """Return what the largest committed stack declares."""
-    declared = stacks.run(main, stacks.filled("prod"), stack="prod").outputs["declaration"]
+    declared = stacks.deployed("prod").outputs["declaration"]
     found: list[dict[str, Any]] = json.loads(json.dumps(declared))["resources"]
     return found
 
