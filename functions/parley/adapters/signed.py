@@ -103,24 +103,25 @@ class Signed:
 
     def ask(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the answer of an operation, None where boto3 is to ask. Raises OSError, HTTPException: no answer."""
+        with self._lock:
+            try:
+                return self._asked(operation, arguments)
+            except (OSError, HTTPException):  # the connection that was kept may have been closed
+                return self._asked(operation, arguments)
+
+    def _asked(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
         _, target, kind = TARGETS[operation]
         body = json.dumps(arguments).encode()
-        with self._lock:
-            for last in (False, True):
-                headers = self._headers(target, kind, body, time.gmtime())
-                try:
-                    status, text = self._opened().post(headers, body)
-                except UnusualError:
-                    self._close()
-                    return None
-                except (OSError, HTTPException):
-                    self._close()
-                    if last:
-                        raise
-                    continue
-                # Bytes are base64 on the wire, and boto3's callers expect them decoded.
-                return None if status != 200 or _BYTES.search(text) else json.loads(text)
-        return None
+        try:
+            status, text = self._opened().post(self._headers(target, kind, body, time.gmtime()), body)
+        except UnusualError:
+            self._close()
+            return None
+        except (OSError, HTTPException):
+            self._close()
+            raise
+        # Bytes are base64 on the wire, and boto3's callers expect them decoded.
+        return None if status != 200 or _BYTES.search(text) else json.loads(text)
 
     def _opened(self) -> Connection:
         if self._open is None:
