@@ -282,8 +282,7 @@ def doctor(
         found = account_traps.examine(
             twilio,
             service,
-            # Without Proxy what the stack declares of Twilio is the account.
-            account=service if declaration.get("masking") == "direct" else "",
+            account=verification.account_of(declaration),
             others=others,
             channels=declaration.get("channels", ()),
             gate=gate,

@@ -13,7 +13,7 @@ from parley.core import sizing
 from parley.core.identity import calling_code
 from parley.ports import CarrierError, Clock, LedgerError
 
-from cli.verify import name_of, names_of
+from cli.verify import account_of, name_of, services_of
 from infra.twilio import number_traps
 from infra.twilio.findings import Finding, Reads, Word, unanswered
 
@@ -31,9 +31,8 @@ def findings(
 
     Raises UserError for a declaration that does not say what must hold.
     """
-    services, table = names_of(declaration, "twilio"), name_of(declaration, "dynamodb")
-    # Without Proxy what the stack declares of Twilio is the account.
-    account = services[0] if declaration.get("masking") == "direct" else ""
+    services, table = services_of(declaration), name_of(declaration, "dynamodb")
+    account = account_of(declaration)
     keep = {str(each["class"]): int(each["keepDays"]) for each in declaration.get("classes", ())}
     try:
         pools = [number_traps.pool(twilio, service, account=account, gate=gate) for service in services]

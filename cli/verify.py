@@ -72,6 +72,11 @@ def services_of(declaration: Mapping[str, Any]) -> list[str]:
     return names_of(declaration, "twilio")
 
 
+def account_of(declaration: Mapping[str, Any]) -> str:
+    """Return the SID of the account that a stack without Proxy declares, else an empty text. Raises UserError."""
+    return services_of(declaration)[0] if declaration.get("masking") == "direct" else ""
+
+
 def checks(
     declaration: Mapping[str, Any],
     made: Mapping[str, Any],

@@ -16,7 +16,7 @@ from parley.core.sweeping import is_own_name
 from parley.ports import CarrierError
 
 from infra.twilio import number_traps
-from infra.twilio.findings import Finding, Reads, Word, asked
+from infra.twilio.findings import Finding, Reads, Word, asked, present
 
 INTELLIGENCE: Final = "intelligence.twilio.com"
 
@@ -82,12 +82,7 @@ def _video(twilio: Reads, stack: str) -> list[Finding]:
 def _storage(twilio: Reads, resource: str, what: str) -> Finding:
     """https://www.twilio.com/docs/video/tutorials/storing-aws-s3 and /docs/video/tutorials/encrypted-recordings."""
     trap = f"video-{what}-storage"
-    try:
-        found = twilio.read(f"fetch-{what}-settings", VIDEO, f"/v1/{resource}/Default")
-    except CarrierError as error:
-        if error.status != 404:
-            raise
-        found = {}
+    found = present(lambda: twilio.read(f"fetch-{what}-settings", VIDEO, f"/v1/{resource}/Default")) or {}
     if found.get("aws_storage_enabled"):
         return Finding(
             trap,
@@ -141,12 +136,7 @@ def _chat(twilio: Reads, gate: str) -> Finding:
         + "".join(f" -d Filters={event}" for event in sorted({*ASKS, TOLD}))
         + "`"
     )
-    try:
-        found = twilio.read("fetch-chat-webhooks", CONVERSATIONS, "/v1/Configuration/Webhooks")
-    except CarrierError as error:
-        if error.status != 404:
-            raise
-        found = {}
+    found = present(lambda: twilio.read("fetch-chat-webhooks", CONVERSATIONS, "/v1/Configuration/Webhooks")) or {}
     missing = sorted({*ASKS, TOLD} - set(found.get("filters") or ()))
     if found.get("pre_webhook_url") != url or found.get("post_webhook_url") != url:
         what = "the account's conversations do not ask this stack, so messages pass without anybody's consent"
@@ -161,11 +151,8 @@ def _chat(twilio: Reads, gate: str) -> Finding:
 
 def _recording(twilio: Reads) -> Finding:
     """https://www.twilio.com/docs/configurations/recording-account-default-configuration-resource."""
-    try:
-        found = twilio.read("fetch-recording-default", VOICE, RECORDING_DEFAULT)
-    except CarrierError as error:
-        if error.status != 404:
-            raise
+    found = present(lambda: twilio.read("fetch-recording-default", VOICE, RECORDING_DEFAULT))
+    if found is None:
         return Finding("account-recording", Word.FINE, "no default records the account's calls")
     if is_switched_off(found):
         return Finding("account-recording", Word.FINE, "the account's recording default is switched off")
@@ -197,11 +184,8 @@ def _access(twilio: Reads) -> Finding:
 def _transcription(twilio: Reads) -> Finding:
     """https://www.twilio.com/docs/conversational-intelligence/api/service-resource: AutoTranscribe takes every one."""
     trap = "auto-transcription"
-    try:
-        services = list(twilio.entries("list-intelligence", INTELLIGENCE, "/v2/Services", {}, "services"))
-    except CarrierError as error:
-        if error.status != 404:
-            raise
+    services = present(lambda: list(twilio.entries("list-intelligence", INTELLIGENCE, "/v2/Services", {}, "services")))
+    if services is None:
         return Finding(trap, Word.FINE, "the account has no Conversational Intelligence")
     if found := sorted(str(each["sid"]) for each in services if each.get("auto_transcribe")):
         return Finding(

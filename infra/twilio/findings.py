@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from parley.ports import CarrierError
+
+Answer = TypeVar("Answer")
 
 
 class Word(StrEnum):
@@ -41,6 +43,16 @@ class Reads(Protocol):
     ) -> Iterator[Mapping[str, Any]]:
         """Yield the entries of a list."""
         ...
+
+
+def present(ask: Callable[[], Answer]) -> Answer | None:
+    """Return what Twilio answers, None where it has nothing of the kind (404). Raises CarrierError."""
+    try:
+        return ask()
+    except CarrierError as error:
+        if error.status != 404:
+            raise
+        return None
 
 
 def asked(trap: str, ask: Callable[[], Finding]) -> Finding:

@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from parley.adapters.twilio_api import API, PROXY
-from parley.ports import CarrierError
 
-from infra.twilio.findings import Finding, Reads, Word, asked
+from infra.twilio.findings import Finding, Reads, Word, asked, present
 
 MESSAGING: Final = "messaging.twilio.com"
 
@@ -85,13 +84,11 @@ def _registration(twilio: Reads, numbers: Sequence[Mapping[str, Any]], whose: st
     local = {str(each["sid"]) for each in numbers if _is_local(each)}
     if not local:
         return Finding(trap, Word.FINE, "no number of the pool has to be registered for texts in the United States")
-    try:
-        registered, diverted = _campaigns(twilio)
-    except CarrierError as error:
-        if error.status != 404:
-            raise
+    campaigns = present(lambda: _campaigns(twilio))
+    if campaigns is None:
         what = f"whether the {len(local)} US numbers of the pool are registered: this Twilio has no list of campaigns"
         return Finding(trap, Word.BY_HAND, what, "see that each is in a Messaging Service with a verified campaign")
+    registered, diverted = campaigns
     if taken := local & diverted:
         return Finding(
             trap,
@@ -133,13 +130,10 @@ def _verification(twilio: Reads, numbers: Sequence[Mapping[str, Any]]) -> Findin
     free = {str(each["sid"]) for each in numbers if _is_toll_free(each)}
     if not free:
         return Finding(trap, Word.FINE, "no number of the pool is toll-free")
-    try:
-        answers = list(
-            twilio.entries("list-verifications", MESSAGING, "/v1/Tollfree/Verifications", {}, "verifications")
-        )
-    except CarrierError as error:
-        if error.status != 404:
-            raise
+    answers = present(
+        lambda: list(twilio.entries("list-verifications", MESSAGING, "/v1/Tollfree/Verifications", {}, "verifications"))
+    )
+    if answers is None:
         what = f"whether the {len(free)} toll-free numbers are verified: this Twilio has no list of verifications"
         return Finding(trap, Word.BY_HAND, what, "see that each has an approved toll-free verification")
     verified = {str(each.get("tollfree_phone_number_sid")) for each in answers if each["status"] == "TWILIO_APPROVED"}
