@@ -1,6 +1,5 @@
 """What tests of several levels share."""
 
-import gc
 from typing import Any
 
 import pytest
@@ -49,13 +48,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is thorough where it is to be quick."""
     if config.getoption("--quick"):
         items[:] = [each for each in items if each.get_closest_marker("thorough") is None]
-
-
-def pytest_collection_finish() -> None:
-    """Collect garbage more seldom, and not among what was imported: that is a fifth of the time of all tests."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduling:

@@ -125,7 +125,7 @@ def watched(number: int, *, after: bool, happen: Happening) -> Iterator[Boundary
         def streamed(api: TwilioApi, operation: str, *arguments: Any, **named: Any) -> Any:
             return boundary.around(operation, opened, api, operation, *arguments, **named)
 
-        patch.setattr(content, "_client", Watched(content._client, boundary))
+        patch.setattr(content, "_client", Watched(content._client))
         patch.setattr(TwilioApi, "_open", streamed)
         yield boundary
 

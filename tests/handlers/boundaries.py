@@ -6,6 +6,8 @@ out of time: nothing of it runs any more, and whatever it asks for afterwards is
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -61,36 +63,73 @@ class Boundary:
             self._busy = False
 
 
-class _Watched:
-    """A client of AWS whose calls pass a boundary."""
+class _Watch:
+    """Lets every call to the outside pass the boundaries that there are at the moment, the latest one first.
 
-    def __init__(self, client: Any, boundary: Boundary) -> None:
-        self._client, self._boundary = client, boundary
+    Handlers run in several threads at once, so a boundary may end before one that came after it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._boundaries: list[Boundary] = []
+        self._patch: pytest.MonkeyPatch | None = None
+
+    def through(self, name: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Carry out a call."""
+        for boundary in list(self._boundaries):
+            call = functools.partial(boundary.around, name, call)
+        return call(*arguments, **named)
+
+    def begin(self, boundary: Boundary) -> None:
+        """Let calls pass a boundary, too."""
+        with self._lock:
+            if self._patch is None:
+                self._patch = pytest.MonkeyPatch()
+                request = TwilioApi.request
+                self._patch.setattr(
+                    TwilioApi,
+                    "request",
+                    lambda twilio, name, *a, **n: self.through(name, request, twilio, name, *a, **n),
+                )
+            owners: tuple[Any, ...] = (runtime.ledger(), runtime.queues(), runtime.session_read())
+            for owner in owners:
+                client = owner._client
+                if not isinstance(client, _Watched):
+                    self._patch.setattr(owner, "_client", _Watched(client))
+            self._boundaries.append(boundary)
+
+    def end(self, boundary: Boundary) -> None:
+        """Let calls pass it no more."""
+        with self._lock:
+            self._boundaries.remove(boundary)
+            if not self._boundaries and self._patch is not None:
+                self._patch.undo()
+                self._patch = None
+
+
+_WATCH = _Watch()
+
+
+class _Watched:
+    """A client of AWS whose calls pass the boundaries."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
-        """Return the client's own operation, at the boundary."""
-        call = getattr(self._client, operation)
-        return lambda **arguments: self._boundary.around(operation, call, **arguments)
+        """Return the client's own operation, at the boundaries."""
+        return functools.partial(_WATCH.through, operation, getattr(self._client, operation))
 
 
 @contextmanager
 def at(number: int, *, after: bool, happen: Happening) -> Iterator[Boundary]:
     """Let something happen before or after one of the handler's calls to the outside."""
     boundary = Boundary(number, after=after, happen=happen)
-    ledger: Any = runtime.ledger()
-    queues: Any = runtime.queues()
-    read: Any = runtime.session_read()
-    request = TwilioApi.request
-
-    def watched(twilio: TwilioApi, operation: str, *arguments: Any, **named: Any) -> Any:
-        return boundary.around(operation, request, twilio, operation, *arguments, **named)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "_client", _Watched(ledger._client, boundary))
-        patch.setattr(queues, "_client", _Watched(queues._client, boundary))
-        patch.setattr(read, "_client", _Watched(read._client, boundary))
-        patch.setattr(TwilioApi, "request", watched)
+    _WATCH.begin(boundary)
+    try:
         yield boundary
+    finally:
+        _WATCH.end(boundary)
 
 
 def kill() -> None:
