@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from local.engine.find import Engine, ensure_engine
@@ -32,16 +31,6 @@ class RoomScheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--quick`: few examples of each property, and nothing that is thorough."""
     parser.addoption("--quick", action="store_true", help="the tests of a change under way: seconds instead of minutes")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Choose how many examples a property has."""
-    examples = 5 if config.getoption("--quick") else 50
-    # A deadline would measure the neighbours of a shared machine.
-    settings.register_profile(
-        "ours", deadline=None, max_examples=examples, suppress_health_check=[HealthCheck.too_slow]
-    )
-    settings.load_profile("ours")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
