@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +39,6 @@ STRANGER = "+12125550133"
 DORA = "+12125550166"
 # Numbers of the emulator's account that the local stack's pool adopts.
 POOL = ("+12125550140", "+12125550141", "+12125550142", "+14155550143")
-NOTICE_TEXT = "Calls and texts go through us and our provider Twilio, not directly to the other user."
 RECONCILE_SECONDS = 61
 # Twilio deletes no message within a minute of its last change (error 20009), and keeps texts for two runs besides.
 ARCHIVE_SECONDS = 125
@@ -417,25 +414,7 @@ class Conversation:
 
     def consent(self, party: str, state: str, scope: str = "manage") -> Answer:
         """Record an in-app consent event of one party."""
-        answer = self.api.post(
-            "/v1/consents",
-            {
-                "party": party,
-                "counterpart": None,
-                "scope": scope,
-                "state": state,
-                "method": "in_app",
-                "notice": {
-                    "id": "app:booking",
-                    "version": 1,
-                    "language": "en",
-                    "sha256": sha256(NOTICE_TEXT.encode()).hexdigest(),
-                },
-                "evidence": {"screen": "booking", "action": "ticked"},
-                "occurred_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-                "source_event_id": f"demo-{uuid.uuid4()}",
-            },
-        )
+        answer = self.api.consent(party, state, scope)
         expect(answer.status == 201, "the consent is recorded", answer)
         return answer
 

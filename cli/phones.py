@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import urllib3
@@ -15,6 +18,7 @@ from cli.errors import UserError
 from cli.home import CloudInfo
 
 TIMEOUT = urllib3.Timeout(connect=5, read=60)
+NOTICE_TEXT = "Calls and texts go through us and our provider Twilio, not directly to the other user."
 
 
 _TAKES = {"callee_digits": ["1"]}
@@ -110,6 +114,26 @@ class GateApi:
     def unsigned_post(self, path: str, body: dict[str, Any]) -> Answer:
         """Send a POST without a signature, as a stranger on the internet would."""
         return _request(self._http, "POST", self._url + path, body)
+
+    def consent(self, party: str, state: str, scope: str = "manage") -> Answer:
+        """Report a consent, or a no, that somebody gave in the application just now."""
+        report = {
+            "party": party,
+            "counterpart": None,
+            "scope": scope,
+            "state": state,
+            "method": "in_app",
+            "notice": {
+                "id": "app:booking",
+                "version": 1,
+                "language": "en",
+                "sha256": sha256(NOTICE_TEXT.encode()).hexdigest(),
+            },
+            "evidence": {"screen": "booking", "action": "ticked"},
+            "occurred_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "source_event_id": f"app-{uuid.uuid4()}",
+        }
+        return self.post("/v1/consents", report)
 
     def break_function(self, name: str, mode: str = "error") -> None:
         """Make the function whose name holds `name` fail on every request until `mend_functions`."""

@@ -35,10 +35,11 @@ def findings(
     account = account_of(declaration)
     keep = {str(each["class"]): int(each["keepDays"]) for each in declaration.get("classes", ())}
     try:
-        pools = [number_traps.pool(twilio, service, account=account, gate=gate) for service in services]
+        pool = [
+            number for service in services for number in number_traps.pool(twilio, service, account=account, gate=gate)
+        ]
     except CarrierError as error:
         return [unanswered(TRAP, error)]
-    pool = [number for each in pools for number in each]
     return list(examine(client, table, clock, pool, keep.get("session-map", 0)))
 
 

@@ -30,6 +30,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # What a deployment declares stays to its end: looking through it for garbage is half of this program's time.
+    # What a deployment declares stays to its end, so looking through it for garbage is time lost.
     gc.disable()
     main()

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import pulumi
@@ -36,6 +36,7 @@ from parley.env import DIRECT, PROXY, ConsentPolicy, Controller, Reader, Session
 from pulumi.runtime import config as pulumi_config
 
 from infra.section import Secret, Section, redacted, shown
+from infra.twilio.limits import MOST
 from infra.twilio.resources import Capability, GeoMatchLevel, NumberSelectionBehavior
 
 NAMESPACE = "parley"
@@ -222,10 +223,6 @@ class Settings:
     def prefix(self) -> str:
         """The start of every name that something else must know before the thing exists."""
         return f"{self.project}-{self.stack}"
-
-
-POOL_LIMITS: Final = (500, 5_000)
-"""How many numbers a Proxy service picks from, and how many reserved ones it takes (docs/proxy/proxy-limits)."""
 
 
 def load(
@@ -568,11 +565,11 @@ def _check_pools(root: Section, settings: Settings) -> None:
                 root.problem(f"{name}.adopt", f"names {sid}, which {seen[sid]} has as well", "leave it in one of them")
         if settings.is_direct:
             continue
-        counts = {
-            "that are not reserved": pool.size - len(set(pool.reserved)),
-            "that are reserved": len(set(pool.reserved)),
-        }
-        for (kind, count), most in zip(counts.items(), POOL_LIMITS, strict=True):
+        reserved = len(set(pool.reserved))
+        for kind, count, most in (
+            ("that are not reserved", pool.size - reserved, MOST["unreserved"]),
+            ("that are reserved", reserved, MOST["reserved"]),
+        ):
             if count > most:
                 root.problem(
                     f"{name}.adopt",

@@ -293,11 +293,10 @@ def prepare() -> None:
         for service in ("dynamodb", "secretsmanager"):
             with contextlib.suppress(Exception):
                 _awaited_client(service).load()
-    if made not in {"on-demand", "provisioned-concurrency"}:
-        return
-    with contextlib.suppress(Exception):
-        _awaited_client("dynamodb").connect()
-        secrets().get()
+    elif made in {"on-demand", "provisioned-concurrency"}:
+        with contextlib.suppress(Exception):
+            _awaited_client("dynamodb").connect()
+            secrets().get()
 
 
 @functools.cache

@@ -8,12 +8,11 @@ from typing import Any, Final
 from infra.provider import UNKNOWN, CheckFailure, Properties, ProviderError, wire
 from infra.twilio import rules
 from infra.twilio.client import Account, mask
+from infra.twilio.limits import MOST
 from infra.twilio.pool_plan import order_key
 
 SETS: Final = ("adopt", "reserved")
 """The inputs that name numbers; their order means nothing."""
-MOST: Final = {"reserved": 5000, "unreserved": 500}
-"""Numbers of a service; https://www.twilio.com/docs/proxy/proxy-limits"""
 LOOKUPS: Final = 20
 """Numbers that are looked up one by one; for more of them it is cheaper to list the account's."""
 

@@ -7,7 +7,6 @@ items. Here it is given those that the key conditions name, and does all the res
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
@@ -42,14 +41,10 @@ def _chosen(table: Table, conditions: list[tuple[str, DynamoType]]) -> Any:
     items: Any = table.items
     if not table.range_key_attr:
         return {hash_key: item for hash_key, item in items.items() if _has(item, conditions)}
-    found = ((hash_key, dict(_having(below, conditions))) for hash_key, below in items.items())
-    return {hash_key: below for hash_key, below in found if below}
-
-
-def _having(
-    below: dict[DynamoType, Item], conditions: list[tuple[str, DynamoType]]
-) -> Iterator[tuple[DynamoType, Item]]:
-    return (each for each in below.items() if _has(each[1], conditions))
+    return {
+        hash_key: {range_key: item for range_key, item in below.items() if _has(item, conditions)}
+        for hash_key, below in items.items()
+    }
 
 
 def _has(item: Item, conditions: list[tuple[str, DynamoType]]) -> bool:

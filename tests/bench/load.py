@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any, Final
 
 from cli.consent import proven, reach
@@ -30,7 +28,6 @@ from cli.home import STACK, CloudInfo
 from cli.main import deployed
 from cli.phones import GateApi, Phones
 
-NOTICE: Final = {"id": "app:booking", "version": 1, "language": "en", "sha256": sha256(b"I agree").hexdigest()}
 TEXTS: Final = 4
 """Texts of a conversation before somebody takes a consent back."""
 CALLS: Final = 4
@@ -158,18 +155,7 @@ class Talk:
         kept.append((talk.people[1 - who], words))
 
     def _consent(self, party: str, state: str) -> None:
-        report = {
-            "party": party,
-            "counterpart": None,
-            "scope": "manage",
-            "state": state,
-            "method": "in_app",
-            "notice": NOTICE,
-            "evidence": {"screen": "booking", "action": "ticked"},
-            "occurred_at": datetime.now(UTC).isoformat(),
-            "source_event_id": f"load-{uuid.uuid4()}",
-        }
-        self._expect(201, f"consent {state}", lambda: self._api.post("/v1/consents", report))
+        self._expect(201, f"consent {state}", lambda: self._api.consent(party, state))
 
 
 def broken(cloud: CloudInfo, outputs: Mapping[str, Any], load: Load) -> list[str]:

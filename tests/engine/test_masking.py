@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -52,19 +51,7 @@ class People:
     def agree(self, other: str = BEN) -> None:
         """Let Ana and somebody consent to be connected."""
         for party in (ANA, other):
-            notice = {"id": "app:booking", "version": 1, "language": "en", "sha256": "ab" * 32}
-            report = {
-                "party": party,
-                "counterpart": None,
-                "scope": "manage",
-                "state": "given",
-                "method": "in_app",
-                "notice": notice,
-                "evidence": {"screen": "booking", "action": "ticked"},
-                "occurred_at": datetime.now(UTC).isoformat(),
-                "source_event_id": f"masking-{party[-4:]}-{datetime.now(UTC).timestamp()}",
-            }
-            assert self.api.post("/v1/consents", report).status in {200, 201}
+            assert self.api.consent(party, "given").status in {200, 201}
 
     def open(self, other: str = BEN) -> tuple[str, str]:
         """Open a session; return its SID and the number that Ana texts."""

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import subprocess
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,20 +86,7 @@ class Kept:
 
     def consent(self, party: str, scope: str, state: str = "given") -> None:
         """Let the application report a consent of now."""
-        told = self.api.post(
-            "/v1/consents",
-            {
-                "party": party,
-                "counterpart": None,
-                "scope": scope,
-                "state": state,
-                "method": "in_app",
-                "notice": {"id": "app:booking", "version": 1, "language": "en", "sha256": "0" * 64},
-                "evidence": {"screen": "booking", "action": "ticked"},
-                "occurred_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-                "source_event_id": f"records-{uuid.uuid4()}",
-            },
-        )
+        told = self.api.consent(party, state, scope)
         assert told.status == 201, told
         self.parties[party] = told.body["party"]
 

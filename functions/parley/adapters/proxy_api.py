@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from parley.adapters.twilio_api import PROXY, TwilioApi
-from parley.ports import CarrierError, LedgerError
+from parley.ports import LedgerError
 
 REMEMBERED: Final = 10_000
 """Sessions of which one process remembers the service, where there is more than one."""
@@ -63,33 +64,18 @@ class ProxyApi(TwilioApi):
         except LedgerError:
             found = ""  # Twilio knows as well
         if found not in self.services:
-            found = next((each for each in self.services if self._has(each, session)), "")
+            found = next(filter(partial(self._has, session), self.services), "")
         if found:
             self.remember(session, found)
         return found or self.services[0]
+
+    def _has(self, session: str, service: str) -> bool:
+        return self.found("find-session", PROXY, f"{service_path(service)}/Sessions/{session}") is not None
 
     def session_path(self, session: str, below: str = "") -> str:
         """Return the path of a session, or of a list `below` it."""
         path = f"{service_path(self.service_of(session))}/Sessions/{session}"
         return f"{path}/{below}" if below else path
-
-    def in_each_service(
-        self, operation: str, below: str, query: Mapping[str, str], key: str
-    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield the entries of a list that each service has, with the service's SID."""
-        for service in self.services:
-            path = f"{service_path(service)}/{below}"
-            for entry in self.pages(operation, PROXY, path, query, key):
-                yield service, entry
-
-    def _has(self, service: str, session: str) -> bool:
-        try:
-            self.read("find-session", PROXY, f"{service_path(service)}/Sessions/{session}")
-        except CarrierError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
 
 
 def service_path(service: str) -> str:

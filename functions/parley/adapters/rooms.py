@@ -34,12 +34,7 @@ class TwilioRooms(TwilioApi):
 
     def room(self, sid: str) -> dict[str, Any] | None:
         """Return a room as Twilio answers it, or None if there is none."""
-        try:
-            return self.read("fetch-room", VIDEO, f"/v1/Rooms/{sid}")
-        except CarrierError as error:
-            if error.status == 404:
-                return None
-            raise
+        return self.found("fetch-room", VIDEO, f"/v1/Rooms/{sid}")
 
     def present(self, room: str) -> list[Present]:
         """Return who is connected to a room."""

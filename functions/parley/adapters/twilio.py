@@ -107,13 +107,8 @@ class TwilioCarrier(ProxyApi):
 
     def is_open(self, sid: str) -> bool:
         """Tell whether a session would connect anybody."""
-        try:
-            raw = self.read("fetch-session", PROXY, self.session_path(sid))
-        except CarrierError as error:
-            if error.status == 404:
-                return False
-            raise
-        return raw.get("status") in OPEN
+        raw = self.found("fetch-session", PROXY, self.session_path(sid))
+        return raw is not None and raw.get("status") in OPEN
 
     def close_session(self, sid: str, *, urgent: bool = False) -> None:
         """Close a session. One that is closed or gone is no error. `urgent`: one short attempt."""
@@ -264,20 +259,15 @@ class TwilioCarrier(ProxyApi):
 
     def message(self, sid: str) -> Message | None:
         """Return a message, or None if it was deleted."""
-        path = f"{self.root}/Messages/{sid}.json"
-        try:
-            raw = self.request("fetch-message", "GET", API, path, retries=self.repeatable)
-        except CarrierError as error:
-            if error.status == 404:
-                return None
-            raise
-        return _message(raw)
+        raw = self.found("fetch-message", API, f"{self.root}/Messages/{sid}.json")
+        return None if raw is None else _message(raw)
 
     def pool(self) -> frozenset[str]:
         """Return the masked numbers, in E.164 form."""
         query = {"PageSize": str(SESSIONS_PAGE_SIZE)}
-        numbers = self.in_each_service("list-pool", "PhoneNumbers", query, "phone_numbers")
-        return frozenset(str(number.get("phone_number") or "") for _, number in numbers) - {""}
+        pools = [f"{service_path(service)}/PhoneNumbers" for service in self.services]
+        numbers = (number for path in pools for number in self.pages("list-pool", PROXY, path, query, "phone_numbers"))
+        return frozenset(str(number.get("phone_number") or "") for number in numbers) - {""}
 
     def messages(
         self, since: datetime, until: datetime | None, limit: int, *, sender: str = ""

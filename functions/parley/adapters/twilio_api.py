@@ -84,6 +84,15 @@ class TwilioApi:
         """Return one resource as Twilio answers it. Raises CarrierError."""
         return self.request(operation, "GET", host, path, retries=self.repeatable)
 
+    def found(self, operation: str, host: str, path: str) -> dict[str, Any] | None:
+        """Return one resource as Twilio answers it, None if it is gone. Raises CarrierError."""
+        try:
+            return self.read(operation, host, path)
+        except CarrierError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def entries(
         self, operation: str, host: str, path: str, query: Mapping[str, str], key: str
     ) -> Iterator[Mapping[str, Any]]:

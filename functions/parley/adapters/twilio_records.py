@@ -84,13 +84,8 @@ class TwilioRecords(ProxyApi):
     def fetch(self, resource: Resource) -> dict[str, Any] | None:
         """Return a resource as Twilio answers it, or None if it is gone: video leaves its name with a status."""
         host, path = self._place(resource)
-        try:
-            found = self.read(f"fetch-{resource.kind}", host, path)
-        except CarrierError as error:
-            if error.status == 404:
-                return None
-            raise
-        return None if host == VIDEO and found.get("status") == "deleted" else found
+        found = self.found(f"fetch-{resource.kind}", host, path)
+        return None if found is None or (host == VIDEO and found.get("status") == DELETED) else found
 
     def call(self, sid: str) -> dict[str, Any] | None:
         """Return a call as Twilio answers it, or None if it is gone."""

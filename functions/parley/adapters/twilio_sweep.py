@@ -185,32 +185,14 @@ class TwilioSweep(TwilioRecords):
 
     def recorded(self, sid: str) -> Mapping[str, Any] | None:
         """Return a recording as Twilio answers it, or None if it is gone."""
-        try:
-            return self.request(
-                "fetch-recording", "GET", API, f"{self.root}/Recordings/{sid}.json", retries=self.repeatable
-            )
-        except CarrierError as error:
-            if error.status == 404:
-                return None
-            raise
+        return self.found("fetch-recording", API, f"{self.root}/Recordings/{sid}.json")
 
     def room_name(self, room: str) -> str:
         """Return the unique name of a video room, "" if it is gone."""
-        try:
-            found = self.request("fetch-room", "GET", VIDEO, f"/v1/Rooms/{room}", retries=self.repeatable)
-        except CarrierError as error:
-            if error.status == 404:
-                return ""
-            raise
+        found = self.found("fetch-room", VIDEO, f"/v1/Rooms/{room}") or {}
         return str(found.get("unique_name") or "")
 
     def participants(self, session: str) -> list[str]:
         """Return the plain numbers of a Proxy session's participants, none if it is gone: never log or keep."""
-        path = self.session_path(session, "Participants")
-        try:
-            answer = self.request("list-participants", "GET", PROXY, path, retries=self.repeatable)
-        except CarrierError as error:
-            if error.status == 404:
-                return []
-            raise
+        answer = self.found("list-participants", PROXY, self.session_path(session, "Participants")) or {}
         return [str(one.get("identifier") or "") for one in answer.get("participants", [])]

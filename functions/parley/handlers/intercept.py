@@ -49,12 +49,13 @@ def handle(request: Request) -> Answer:
     why = refusal(session, service_sid=service, participant_sid=participant, now=now)
     words = body_of(form)
     if session is not None and participant in session.participants and _is_stop(words):
-        _take_stop(sid, session.participants[participant], single(form, "inboundResourceSid"), words, form, now)
+        message = single(form, "inboundResourceSid")
+        _take_stop(sid, session.participants[participant], message, words, created_at(form, now))
         return _deny("opted-out", session=sid, interaction=interaction)
     if session is None or why is not None:
-        record_id, lost = session.revoked if session is not None and session.revoked else ("", "")
-        reasons = [why or "session-unknown", *filter(None, [lost])]
-        return _deny(*reasons, session=sid, interaction=interaction, record_ids=list(filter(None, [record_id])))
+        lost = session.revoked if session is not None else None
+        reasons = [why or "session-unknown", *([lost[1]] if lost else [])]
+        return _deny(*reasons, session=sid, interaction=interaction, record_ids=[lost[0]] if lost else [])
     log.decision(
         "intercept",
         permit=True,
@@ -75,12 +76,12 @@ def _is_stop(words: str) -> bool:
     return is_stop(words)
 
 
-def _take_stop(sid: str, party: str, message: str, words: str, form: Form, now: datetime) -> None:
+def _take_stop(sid: str, party: str, message: str, words: str, said_at: datetime) -> None:
     from parley.stop_words import take_stop  # noqa: PLC0415 - nine tenths of the gate's imports, needed here only
 
     session = runtime.ledger().session(sid)
     if session is not None:
-        take_stop(session, party, message, words, created_at(form, now), actor="fn:intercept")
+        take_stop(session, party, message, words, said_at, actor="fn:intercept")
 
 
 def body_of(form: Form) -> str:
