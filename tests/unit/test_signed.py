@@ -243,8 +243,9 @@ def test_broken_answer_is_asked_for_again(boto: Boto, broken: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: eleven\r\n\r\n",
         b"SSH-2.0-x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 101 + b"\r\n",
+        WHOLE.replace(b"\r\n\r\n", b"\r\n" + b"a: b\r\n" * 101 + b"\r\n"),
     ],
-    ids=["chunked", "HTTP/1.0", "no length", "no HTTP", "head without end"],
+    ids=["chunked", "HTTP/1.0", "no length", "no HTTP", "head without end", "head too long"],
 )
 def test_unusual_answer_is_boto3s(boto: Boto, unusual: bytes) -> None:
     """An answer of a form that is not read here is asked for by boto3."""

@@ -67,6 +67,8 @@ class Connection:
                 break
             if name.lower() == b"content-length":
                 length = int(value) if value.strip().isdigit() else None
+        else:
+            raise UnusualError
         if version != b"HTTP/1.1" or not rest[:3].isdigit() or length is None:
             raise UnusualError
         text = self._file.read(length)
