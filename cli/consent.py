@@ -77,7 +77,8 @@ def reach(outputs: Mapping[str, Any], aws: Mapping[str, str] | None, connections
     from parley.adapters.dynamodb import DynamoLedger  # noqa: PLC0415 - as above
     from parley.adapters.identity import Contacts, Identities  # noqa: PLC0415 - as above
     from parley.clock import SystemClock  # noqa: PLC0415 - as above
-    from parley.env import EnvironmentMismatchError, from_environment, region_of  # noqa: PLC0415 - as above
+    from parley.env import from_environment, region_of  # noqa: PLC0415 - as above
+    from parley.variables import EnvironmentMismatchError  # noqa: PLC0415 - as above
 
     function = (outputs.get("functions") or {}).get("consents")
     if not function:

@@ -32,7 +32,8 @@ from parley.core.jurisdiction import (
 from parley.core.record_classes import RecordClass
 from parley.core.retention import CHANNELS, CONTENT, SECTORS, Problem, Schedule, ScheduleError, parse_schedule
 from parley.core.wording import Finding, lint
-from parley.env import DIRECT, PROXY, ConsentPolicy, Controller, Reader, SessionPolicy
+from parley.env import DIRECT, PROXY, ConsentPolicy, Reader, SessionPolicy
+from parley.variables import Controller
 from pulumi.runtime import config as pulumi_config
 
 from infra.section import Secret, Section, redacted, shown

@@ -37,7 +37,8 @@ from parley.core.holds import is_held
 from parley.core.identity import IdentifierError
 from parley.core.record_classes import RecordClass
 from parley.core.recording import is_undecided
-from parley.core.records import Deletion, Record, Resource, ResourceKind, Stage, check_sid
+from parley.core.records import Deletion, Record, Resource, ResourceKind, Stage
+from parley.core.sids import check_sid
 from parley.core.verification import METRICS
 
 PIECE = 256 * 1024

@@ -7,10 +7,11 @@ number): a document that ends in Hangup connects nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
 
 from parley import twiml
 from parley.core.disclosure import Notice
+from parley.twiml import attribute
 from parley.web import Answer
 
 RING_SECONDS = 25
@@ -56,9 +57,9 @@ def waiting(told: Notice, name: str, after: str, status: str, time_limit: int) -
     `status` is told who joins (twilio.com/docs/voice/twiml/conference). Nothing is played meanwhile.
     """
     return twiml.document(
-        f'{_said(told)}<Dial action={quoteattr(after)} method="POST" timeLimit="{time_limit}">'
+        f'{_said(told)}<Dial action={attribute(after)} method="POST" timeLimit="{time_limit}">'
         f'<Conference startConferenceOnEnter="false" endConferenceOnExit="true" beep="false" waitUrl=""'
-        f' statusCallback={quoteattr(status)} statusCallbackMethod="POST" statusCallbackEvent="join">'
+        f' statusCallback={attribute(status)} statusCallbackMethod="POST" statusCallbackEvent="join">'
         f"{escape(name)}</Conference></Dial>"
     )
 
@@ -73,10 +74,10 @@ def _said(told: Notice | None) -> str:
 
 
 def _dial(way: Way) -> str:
-    events = quoteattr("initiated ringing answered completed")
+    events = attribute("initiated ringing answered completed")
     return (
-        f'<Dial callerId={quoteattr(way.masked_number)} answerOnBridge="true" timeout="{RING_SECONDS}"'
-        f' timeLimit="{way.time_limit}" action={quoteattr(way.after)} method="POST">'
-        f'<Number url={quoteattr(way.whisper)} method="POST" statusCallback={quoteattr(way.status)}'
+        f'<Dial callerId={attribute(way.masked_number)} answerOnBridge="true" timeout="{RING_SECONDS}"'
+        f' timeLimit="{way.time_limit}" action={attribute(way.after)} method="POST">'
+        f'<Number url={attribute(way.whisper)} method="POST" statusCallback={attribute(way.status)}'
         f' statusCallbackMethod="POST" statusCallbackEvent={events}>{escape(way.number)}</Number></Dial>'
     )

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from parley import log, runtime
+from parley import bridge, log, runtime
 from parley.core import moments
-from parley.core.calls import Recording
+from parley.core.calls import CALLEE, GROUP_CALLEE, Recording, time_limit
 from parley.core.disclosure import Notice, language_for
 from parley.core.identity import IdentifierError, parse_e164
-from parley.core.lines import Line, interaction_sid
-from parley.core.records import SidError, check_sid
-from parley.ports import Interaction
+from parley.core.lines import Channel, Line, interaction_sid
+from parley.core.sids import SidError, check_sid
 from parley.telling import asking
 from parley.web import Form, MalformedError, single
+
+if TYPE_CHECKING:
+    from parley.ports import Interaction
 
 NAME = "inbound-call"
 PATH = "/twilio/call"
@@ -74,10 +76,13 @@ class Step:
             **({"to": self.to} if self.to else {}),
             **({"conference": "yes"} if self.is_conference else {}),
         }
-        return f"{runtime.environment().public_url}{PATH}/{step}?{urlencode(fields)}"
+        public_url = runtime.setting("PARLEY_PUBLIC_URL").rstrip("/")
+        return f"{public_url}{PATH}/{step}?{urlencode(fields)}"
 
     def interaction(self, inbound: str, outbound: str = "", resource: str = "") -> Interaction:
         """Return a state of the call's legs for the log; each leg of a conference has an interaction of its own."""
+        from parley.ports import Interaction  # noqa: PLC0415 - nothing is logged before somebody takes the call
+
         return Interaction(
             session_sid=self.session,
             sid=interaction_sid(self.call + self.to),
@@ -122,4 +127,31 @@ def decide(name: str, line: Line, call: str) -> None:
         record_ids=line.records,
         session=line.session,
         resource=call,
+    )
+
+
+def whispered(place: Step) -> str:
+    """Return the notice that whoever is called hears before they take the call."""
+    if place.to:
+        return GROUP_CALLEE
+    return CALLEE[place.recording if place.recorded else Recording.NONE]
+
+
+def refusal_of(line: Line | None, place: Step) -> str | None:
+    """Return why a call may not go on, None if it may."""
+    if line is None or line.session != place.session:
+        return "no-session"
+    return line.refusal(runtime.clock().now(), Channel.VOICE)
+
+
+def way(line: Line, place: Step) -> bridge.Way:
+    """Return the way to the other one of a session of two. Raises LedgerError."""
+    peer = line.peers[0]
+    return bridge.Way(
+        number=runtime.sealer().open(peer.sealed, line.session),
+        masked_number=peer.masked_number,
+        whisper=place.url("whisper"),
+        status=place.url("status"),
+        after=place.url("after"),
+        time_limit=time_limit(line, runtime.clock().now()),
     )

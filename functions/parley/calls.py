@@ -23,11 +23,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from parley import bridge, conferences, log, outside, recordings, runtime, twiml
-from parley.call_step import ACTOR, NAME, OVER, Step, call_sid, decide, notice_for, number_of
-from parley.core.calls import CALLEE, CALLER, Key, Recording, is_recorded, key_of, recording_of, takes_call, time_limit
+from parley.call_step import (
+    ACTOR,
+    NAME,
+    OVER,
+    Step,
+    call_sid,
+    decide,
+    notice_for,
+    number_of,
+    refusal_of,
+    way,
+    whispered,
+)
+from parley.core.calls import CALLEE, CALLER, Key, Recording, is_recorded, key_of, takes_call
 from parley.core.consent import ConsentEvent, Method, Scope, State, purposes_of
 from parley.core.disclosure import language_for
-from parley.core.lines import Channel, Line, interaction_sid
+from parley.core.lines import Line, interaction_sid
 from parley.core.sessions import LONGEST_CALL
 from parley.found import listen
 from parley.keypress import REFUSE, take_refusal
@@ -37,24 +49,6 @@ from parley.web import Answer, Form, answer, sender, single
 from parley.withdrawal import named
 
 
-def come_in(form: Form) -> Answer:
-    """Answer a call to a masked number. Raises what the ledger and KMS raise: then nobody is connected."""
-    call, number = call_sid(form), sender(form)
-    line = None if number is None else runtime.ledger().line(runtime.identities().party(number), single(form, "To"))
-    refusal = "no-session" if line is None else line.refusal(runtime.clock().now(), Channel.VOICE)
-    if number is None or line is None or refusal is not None:
-        return outside.answer_call(number, call, name=NAME, reason=refusal or "no-session")
-    decide(NAME, line, call)
-    if len(line.peers) > 1:
-        return conferences.come_in(line, call, number)
-    recording = recording_of(line)
-    told = notice_for(CALLER[recording], number)
-    place = Step(line.session, call, line.participant, recording, recorded=is_recorded(recording, Key.OTHER))
-    if recording is Recording.NONE:
-        return bridge.dialled(_way(line, place), told)
-    return bridge.asked_and_dialled(told, place.url("consent"), _way(line, place))
-
-
 def take_key(form: Form, place: Step) -> Answer:
     """Take the key that the caller pressed, and let the other phone ring, if they do not refuse."""
     number, key = number_of(form, "From"), key_of(single(form, "Digits"))
@@ -62,24 +56,12 @@ def take_key(form: Form, place: Step) -> Answer:
     line = runtime.ledger().line(party, single(form, "To"))
     if key is Key.REFUSE:
         return _refuse(party, number, place, CALLER[place.recording], "caller")
-    refusal = _refusal(line, place)
+    refusal = refusal_of(line, place)
     if line is None or refusal is not None:
         return outside.answer_call(number, place.call, name=NAME, reason=refusal or "")
     if key is Key.AGREE and place.recording is Recording.ASK:
         _agree(line, number, place, CALLER[place.recording], "caller")
-    return bridge.dialled(_way(line, replace(place, recorded=is_recorded(place.recording, key))))
-
-
-def whisper(form: Form, place: Step) -> Answer:
-    """Tell whoever is called who calls through whom, and ask for a key; without one nobody is connected."""
-    number = number_of(form, "To")
-    line = runtime.ledger().line(runtime.identities().party(number), single(form, "From"))
-    refusal = _refusal(line, place)
-    if line is None or refusal is not None:
-        log.decision(NAME, permit=False, reasons=[refusal or ""], session=place.session, resource=place.call)
-        return twiml.hung_up()
-    told = notice_for(_whispered(place), number)
-    return twiml.asked_for_key(told, place.url("answer"))
+    return bridge.dialled(way(line, replace(place, recorded=is_recorded(place.recording, key))))
 
 
 def take_answer(form: Form, place: Step) -> Answer:
@@ -91,7 +73,7 @@ def take_answer(form: Form, place: Step) -> Answer:
         # Two are never connected then: so the call is over, whatever becomes of its legs.
         inbound = "in-progress" if place.to else "completed"
         ledger.log_interaction(place.interaction(inbound, "no-answer", call_sid(form)))
-        return _refuse(party, number, place, _whispered(place), "callee")
+        return _refuse(party, number, place, whispered(place), "callee")
     if not takes_call(recording, key):
         return twiml.hung_up()
     line, repeated = ledger.claim(party, masked, call_sid(form))
@@ -101,7 +83,7 @@ def take_answer(form: Form, place: Step) -> Answer:
     interaction = place.interaction("in-progress", "in-progress", call_sid(form))
     ledger.log_interaction(interaction)
     line = ledger.line(party, masked)
-    refusal = _refusal(line, place)
+    refusal = refusal_of(line, place)
     if line is None or refusal is not None:
         log.decision(NAME, permit=False, reasons=[refusal or ""], session=place.session, resource=place.call)
         return twiml.hung_up()
@@ -168,35 +150,6 @@ def take_end(form: Form) -> Answer:
     elif runtime.ledger().interactions(line.session, interaction_sid(call)):
         runtime.ledger().log_interaction(place.interaction(status))
     return answer(204)
-
-
-# Shared -------------------------------------------------------------------------------------------------------
-
-
-def _whispered(place: Step) -> str:
-    """Return the notice that whoever is called hears before they take the call."""
-    if place.to:
-        return conferences.CALLEE
-    return CALLEE[place.recording if place.recorded else Recording.NONE]
-
-
-def _refusal(line: Line | None, place: Step) -> str | None:
-    """Return why a call may not go on, None if it may."""
-    if line is None or line.session != place.session:
-        return "no-session"
-    return line.refusal(runtime.clock().now(), Channel.VOICE)
-
-
-def _way(line: Line, place: Step) -> bridge.Way:
-    peer = line.peers[0]
-    return bridge.Way(
-        number=runtime.sealer().open(peer.sealed, line.session),
-        masked_number=peer.masked_number,
-        whisper=place.url("whisper"),
-        status=place.url("status"),
-        after=place.url("after"),
-        time_limit=time_limit(line, runtime.clock().now()),
-    )
 
 
 def _agree(line: Line, number: str, place: Step, notice_id: str, leg: str) -> None:

@@ -15,7 +15,8 @@ from parley.core import archive, chat
 from parley.core.consent import Scope
 from parley.core.decision import Decision, decide
 from parley.core.holds import is_held
-from parley.core.records import Record, Resource, ResourceKind, Stage, check_sid
+from parley.core.records import Record, Resource, ResourceKind, Stage
+from parley.core.sids import check_sid
 from parley.messages import CONSENT_LOST, prove, resting_on
 from parley.rooms import party_of
 

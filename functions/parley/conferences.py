@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from parley import bridge, log, runtime, twiml
-from parley.call_step import NAME, OVER, Step, call_sid, notice_for, number_of
+from parley.call_step import NAME, OVER, Step, call_sid, number_of
 from parley.core.calls import time_limit
 from parley.core.disclosure import language_for
 from parley.core.lines import Channel, Line, Peer
@@ -26,17 +26,7 @@ from parley.ports import CarrierError
 from parley.telling import given
 from parley.web import Answer, Form, answer, single
 
-CALLER, CALLEE = "calling-group", "whisper-group"
-"""The notices that the caller and the others hear."""
-
 JOINED = "participant-join"
-
-
-def come_in(line: Line, call: str, number: str) -> Answer:
-    """Answer a call whose line may pass: the caller waits for the others."""
-    place = Step(line.session, call, line.participant, is_conference=True)
-    limit = time_limit(line, runtime.clock().now())
-    return bridge.waiting(notice_for(CALLER, number), call, place.url("after"), place.url("joined"), limit)
 
 
 def call_others(form: Form, place: Step) -> Answer:

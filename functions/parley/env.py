@@ -15,27 +15,10 @@ from typing import Any
 from parley.core.assignment import NumberChoice
 from parley.core.jurisdiction import JurisdictionPolicy
 from parley.core.retention import Limit
+from parley.variables import Controller, EnvironmentMismatchError, Variables
 
 PROXY, DIRECT = "proxy", "direct"
 """How people are masked (`parley:masking`)."""
-
-
-class EnvironmentMismatchError(RuntimeError):
-    """The function's environment breaks the contract. `problems` names every variable and what is wrong with it."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("; ".join(problems) + "; redeploy with `pulumi up`")
-
-
-@dataclass(frozen=True, slots=True)
-class Controller:
-    """Who answers for the records (GDPR art. 4(7)): what notices and consent records name."""
-
-    name: str
-    contact: str
-    privacy_policy_url: str
-    privacy_policy_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,57 +272,8 @@ def _json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-@dataclass(slots=True)
-class _Reader:
-    """Reads variables one by one and collects what is wrong with them."""
-
-    variables: Mapping[str, str]
-    problems: list[str] = field(default_factory=list)
-
-    def text(self, name: str) -> str:
-        value = self.variables.get(name, "")
-        if not value:
-            self.problems.append(f"{name} is not set")
-        return value
-
-    def document(self, name: str, kind: type[dict[str, Any]] | type[list[Any]]) -> Any:
-        text = self.text(name)
-        try:
-            value = json.loads(text) if text else kind()
-        except ValueError:
-            value = None
-        if not isinstance(value, kind):
-            self.problems.append(f"{name} is not a JSON {'object' if kind is dict else 'list'}")
-            return kind()
-        return value
-
-    def texts(self, name: str, values: Any) -> tuple[str, ...]:
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            self.problems.append(f"{name} is not a list of texts")
-            return ()
-        return tuple(values)
-
-    def member(self, name: str, document: dict[str, Any], key: str) -> str:
-        value = document.get(key)
-        if not isinstance(value, str) or not value:
-            self.problems.append(f"{name} has no {key}")
-            return ""
-        return value
-
-    def positive(self, name: str, key: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-            self.problems.append(f"{name}: {key} is not a positive whole number")
-            return 0
-        return value
-
-    def controller(self, name: str) -> Controller:
-        document = self.document(name, dict)
-        return Controller(
-            name=self.member(name, document, "name"),
-            contact=self.member(name, document, "contact"),
-            privacy_policy_url=self.member(name, document, "privacyPolicyUrl"),
-            privacy_policy_version=self.member(name, document, "privacyPolicyVersion"),
-        )
+class _Reader(Variables):
+    """Reads what only a part of the functions needs."""
 
     def session(self, name: str) -> SessionPolicy:
         document = self.document(name, dict)
@@ -373,10 +307,6 @@ class _Reader:
         document = self.document(name, dict)
         return NumberChoice(self.member(name, document, "geoMatch"), self.member(name, document, "selection"))
 
-    def purposes(self, name: str) -> dict[str, tuple[str, ...]]:
-        document = self.document(name, dict)
-        return {key: self.texts(name, value) for key, value in document.items()}
-
     def queues(self, name: str) -> dict[str, str]:
         document = self.document(name, dict)
         return {key: self.member(name, document, key) for key in document}
@@ -395,7 +325,3 @@ class _Reader:
         except (TypeError, ValueError):
             self.problems.append(f"{name} has a least period that is none")
             return {}
-
-    def keep_days(self, name: str) -> dict[str, int]:
-        document = self.document(name, dict)
-        return {key: self.positive(name, key, value) for key, value in document.items()}

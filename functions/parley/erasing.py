@@ -65,8 +65,8 @@ from parley.core.records import Deletion, Record, ResourceKind
 from parley.core.records import Stage as RecordStage
 from parley.core.suppression import Suppression
 from parley.core.verification import METRICS
-from parley.env import EnvironmentMismatchError
 from parley.ports import CarrierError, CopyError, LedgerError
+from parley.variables import EnvironmentMismatchError
 from parley.withdrawal import close_denied, withdraw
 
 QUEUE = "erasures"

@@ -40,7 +40,7 @@ from parley.core.holds import POINTERS, Change, Hold, Stage, Subject, What, chan
 from parley.core.record_classes import RecordClass
 from parley.core.records import Record
 from parley.core.verification import METRICS
-from parley.env import EnvironmentMismatchError
+from parley.variables import EnvironmentMismatchError
 
 QUEUE = "holds"
 CONNECTIONS = 8

@@ -30,8 +30,9 @@ from parley.core.decision import Decision, decide
 from parley.core.holds import is_held
 from parley.core.optout import is_stop
 from parley.core.record_classes import RecordClass
-from parley.core.records import Record, Resource, ResourceKind, SidError, Stage, check_sid
+from parley.core.records import Record, Resource, ResourceKind, Stage
 from parley.core.sessions import Session
+from parley.core.sids import SidError, check_sid
 from parley.found import BARRED, take_message
 from parley.ports import Interaction
 

@@ -19,7 +19,8 @@ from functools import cache
 from parley import log, runtime
 from parley.core.consent import Method, Scope, Standing, canonical_json, sha256_hex
 from parley.core.identity import calling_code, label
-from parley.core.jurisdiction import JurisdictionPolicy, Location, Table, overridden, reviewed_table
+from parley.core.jurisdiction import JurisdictionPolicy, Table, overridden, reviewed_table
+from parley.core.location import Location
 from parley.core.requests import SessionRequest
 from parley.core.sessions import MIN_TTL, Intent, Participant, Session, Stage, closing_time, intent_id
 from parley.core.verdict import Action, DecisionRecord, Verdict, asked_per_call, decision_id, judge

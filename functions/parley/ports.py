@@ -8,26 +8,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from parley.core.access import Read
-from parley.core.assignment import Shortage
-from parley.core.chains import Chain
-from parley.core.consent import ConsentEvent, ConsentRecord, Head, Scope, Standing
-from parley.core.holds import Change, Hold
-from parley.core.jurisdiction import Location
-from parley.core.limiter import Limit
-from parley.core.lines import Line
-from parley.core.questions import Question
-from parley.core.recording import Capture
-from parley.core.records import Record, Resource
-from parley.core.rooms import Room
-from parley.core.sessions import Intent, Session
-from parley.core.suppression import Suppression
-from parley.core.sweeping import PendingDeletion, Why
-from parley.core.verdict import DecisionRecord
-
 if TYPE_CHECKING:
-    # Only who erases needs it: the webhooks start without.
+    from parley.core.access import Read
+    from parley.core.assignment import Shortage
+    from parley.core.chains import Chain
+    from parley.core.consent import ConsentEvent, ConsentRecord, Head, Scope, Standing
     from parley.core.erasure import Erasure, Progress
+    from parley.core.holds import Change, Hold
+    from parley.core.limiter import Limit
+    from parley.core.lines import Line
+    from parley.core.location import Location
+    from parley.core.questions import Question
+    from parley.core.recording import Capture
+    from parley.core.records import Record, Resource
+    from parley.core.rooms import Room
+    from parley.core.sessions import Intent, Session
+    from parley.core.suppression import Suppression
+    from parley.core.sweeping import PendingDeletion, Why
+    from parley.core.verdict import DecisionRecord
 
 
 class LedgerError(Exception):
@@ -548,7 +546,7 @@ class Ledger(Protocol):
         ...
 
     def postpone_deletion(
-        self, resource: Resource, due: datetime, first_asked_at: datetime, record_sid: str = "", why: Why = Why.REFUSED
+        self, resource: Resource, due: datetime, first_asked_at: datetime, record_sid: str = "", why: Why = ...
     ) -> None:
         """Note that a resource is to be deleted at Twilio later, and why; refusals are counted, from the first one on.
 

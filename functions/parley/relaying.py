@@ -28,8 +28,8 @@ from parley.core.identity import label
 from parley.core.lines import GRACE, Channel, Line, Peer, interaction_sid
 from parley.core.media_link import VALID_FOR, MediaLink, token_of
 from parley.core.optout import is_stop
-from parley.core.records import SidError, check_sid
 from parley.core.relay import MediaRefusedError, Part, attachments, parts
+from parley.core.sids import SidError, check_sid
 from parley.core.verification import METRICS
 from parley.found import BARRED, listen, take_refused
 from parley.messages import archive_in_time, archive_later

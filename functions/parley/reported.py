@@ -8,7 +8,7 @@ from typing import Any
 
 from parley.core.consent import ConsentEvent, State, purposes_of
 from parley.core.requests import ConsentRequest
-from parley.env import Controller
+from parley.variables import Controller
 
 
 def event_of(

@@ -38,7 +38,7 @@ from parley.core.consent import Head, Scope
 from parley.core.identity import IdentifierError, is_party_key
 from parley.core.jurisdiction import JurisdictionPolicy, Table, overridden, reviewed_table
 from parley.core.recording import Permission
-from parley.core.records import ResourceKind, Stage, check_sid
+from parley.core.records import ResourceKind, Stage
 from parley.core.rooms import (
     UNAGREED,
     Fate,
@@ -52,6 +52,7 @@ from parley.core.rooms import (
     settled,
     started,
 )
+from parley.core.sids import check_sid
 from parley.core.sweeping import is_own_name
 from parley.core.verification import METRICS
 from parley.ports import CarrierError, LedgerError

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parley.clock import SystemClock
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from parley.adapters.copies import EvidenceCopies
     from parley.adapters.downloads import Downloads
     from parley.adapters.identity import Contacts, Identities, Sealer
+    from parley.adapters.line_items import LineRead
     from parley.adapters.proofs import Proofs
     from parley.adapters.queues import Queues
     from parley.adapters.rooms import TwilioRooms
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from parley.adapters.versions import Versions
     from parley.env import Environment
     from parley.ports import Clock, Ledger
+    from parley.variables import Declared
 
 
 # At DEBUG the libraries quote whole requests and answers, secrets and numbers among them: whatever level the function
@@ -43,6 +45,14 @@ def environment() -> Environment:
     return from_environment(os.environ)
 
 
+@functools.cache
+def declared() -> Declared:
+    """Return what notices say, without the rest of the environment. Raises EnvironmentMismatchError."""
+    from parley.variables import declared as read  # noqa: PLC0415
+
+    return read(os.environ)
+
+
 def setting(name: str) -> str:
     """Return one variable of the environment, without the rest of it: for what Twilio waits for.
 
@@ -54,7 +64,7 @@ def setting(name: str) -> str:
 
 
 def _mismatch(problem: str) -> Exception:
-    from parley.env import EnvironmentMismatchError  # noqa: PLC0415
+    from parley.variables import EnvironmentMismatchError  # noqa: PLC0415
 
     return EnvironmentMismatchError([problem])
 
@@ -83,6 +93,14 @@ def session_read() -> SessionRead:
 
 
 @functools.cache
+def line_read() -> LineRead:
+    """Return what reads one line, for the webhooks that somebody waits for on the phone (`direct`)."""
+    from parley.adapters.line_items import LineRead  # noqa: PLC0415
+
+    return LineRead(_awaited_client("dynamodb"), setting("PARLEY_LEDGER_TABLE"), clock())
+
+
+@functools.cache
 def copies() -> EvidenceCopies:
     """Return the copies of consent records. Raises EnvironmentMismatchError if the deployment names no place."""
     from parley.adapters.copies import EvidenceCopies  # noqa: PLC0415
@@ -98,7 +116,7 @@ def identities() -> Identities:
     """Return the maker of party keys."""
     from parley.adapters.identity import Identities  # noqa: PLC0415
 
-    return Identities(_client("kms"), environment().identity_key)
+    return Identities(_awaited_client("kms"), setting("PARLEY_IDENTITY_KEY"))
 
 
 @functools.cache
@@ -145,10 +163,7 @@ def sealer() -> Sealer:
     """Return the sealer of the numbers that are to be reached. Raises EnvironmentMismatchError on `proxy`."""
     from parley.adapters.identity import Sealer  # noqa: PLC0415
 
-    key = environment().line_key
-    if key is None:
-        raise _mismatch("PARLEY_LINE_KEY is not set")
-    return Sealer(_client("kms"), key)
+    return Sealer(_awaited_client("kms"), setting("PARLEY_LINE_KEY"))
 
 
 @functools.cache
@@ -281,22 +296,27 @@ def _patient_s3() -> Any:
     return s3_client(PATIENT)
 
 
-def prepare() -> None:
+def prepare(*services: str, also: Sequence[Callable[[], object]] = ()) -> None:
     """Open and fetch what the first webhook will need, while Lambda makes the execution environment.
 
-    Where that is kept as a snapshot (SnapStart) it holds neither a secret nor a connection, which would be a closed
+    `services` are asked besides DynamoDB and Secrets Manager; `also` makes what goes by boto3 all the same. Where the
+    environment is kept as a snapshot (SnapStart) it holds neither a secret nor a connection, which would be a closed
     one: only boto3's clients, by which reads go there. What fails now is tried again by the webhook itself.
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """
     made = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE")
     if made == "snap-start":
-        for service in ("dynamodb", "secretsmanager"):
+        for service in ("dynamodb", "secretsmanager", *services):
             with contextlib.suppress(Exception):
                 _awaited_client(service).load()
     elif made in {"on-demand", "provisioned-concurrency"}:
         with contextlib.suppress(Exception):
-            _awaited_client("dynamodb").connect()
+            for service in ("dynamodb", *services):
+                _awaited_client(service).connect()
             secrets().get()
+    for make in also if made else ():
+        with contextlib.suppress(Exception):
+            make()
 
 
 @functools.cache
@@ -323,8 +343,8 @@ def _client(service: str) -> Any:
 
 
 MADE = (
-    *(environment, clock, ledger, session_read, copies, identities, contacts, secrets, carrier, inspection_clients),
-    *(sealer, _awaited_client),
+    *(environment, declared, clock, ledger, session_read, line_read, copies, identities, contacts, secrets, carrier),
+    *(sealer, inspection_clients, _awaited_client),
     *(twilio_records, twilio_rooms, twilio_sweep, queues, content, downloads, versions, proofs),
 )
 """Whatever is made once; who adds something to make adds it here."""

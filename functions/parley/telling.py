@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from parley import log, runtime
 from parley.core.consent import NO, Scope
 from parley.core.disclosure import Notice, language_for, notice, render, values_for
 from parley.core.identity import label
 from parley.core.sessions import Session
-from parley.ports import Carrier, CarrierError, Ledger, Seat
+
+if TYPE_CHECKING:
+    from parley.ports import Carrier, Ledger, Seat
 
 
 def given(notice_id: str, channel: str, language: str) -> Notice:
     """Return a notice that names nobody's records, in the name of the controller. Raises KeyError."""
-    controller = runtime.environment().controller
+    controller = runtime.declared().controller
     return notice(
         notice_id,
         channel,
@@ -36,15 +39,15 @@ def asking(notice_id: str, language: str, channel: str = "sms") -> Notice:
 
     Raises KeyError where it names records that the stack does not declare.
     """
-    env = runtime.environment()
-    controller = env.controller
+    declared = runtime.declared()
+    controller = declared.controller
     values = values_for(
         language,
         app=controller.name,
         contact=controller.contact,
         url=controller.privacy_policy_url,
-        keep_days=env.keep_days,
-        purposes=env.purposes,
+        keep_days=declared.keep_days,
+        purposes=declared.purposes,
     )
     return render(notice_id, channel, language, values)
 
@@ -108,6 +111,8 @@ def is_late(deadline: float | None) -> bool:
 
 def _seats(carrier: Carrier, sid: str, deadline: float | None) -> dict[str, Seat]:
     """Return who sits where in a session, by the SID of the participant; nobody if it cannot be read in time."""
+    from parley.ports import CarrierError  # noqa: PLC0415 - a notice on a call needs no carrier
+
     if is_late(deadline):
         return {}
     try:
@@ -118,6 +123,8 @@ def _seats(carrier: Carrier, sid: str, deadline: float | None) -> dict[str, Seat
 
 
 def _send(carrier: Carrier, sender: str, to: str, notice_id: str, party: str, deadline: float | None) -> None:
+    from parley.ports import CarrierError  # noqa: PLC0415 - as above
+
     if is_late(deadline):
         log.emit("notice-not-sent", "WARNING", notice=notice_id, parties=[label(party)], operation="", status=0)
         return

@@ -5,7 +5,7 @@ Only verbs that connect nobody are made here; `bridge` makes the others.
 
 from __future__ import annotations
 
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
 
 from parley.core.disclosure import Notice, speech_locale
 from parley.web import Answer, text
@@ -41,19 +41,24 @@ def asked_for_key(told: Notice, url: str) -> Answer:
 
 def written(told: Notice) -> Answer:
     """Text a notice back."""
-    return document(f"<Message>{escape(told.text)}</Message>")
+    return document(f"<Message>{escape(told.text, quote=False)}</Message>")
 
 
 def gather(told: Notice, url: str, seconds: int) -> str:
     """Return the verb that speaks a notice and sends the key that is pressed within so many seconds to `url`."""
-    return f'<Gather numDigits="1" timeout="{seconds}" action={quoteattr(url)} method="POST">{say(told)}</Gather>'
+    return f'<Gather numDigits="1" timeout="{seconds}" action={attribute(url)} method="POST">{say(told)}</Gather>'
 
 
 def say(told: Notice) -> str:
     """Return the verb that speaks a notice."""
-    return f"<Say language={quoteattr(speech_locale(told.language))}>{escape(told.text)}</Say>"
+    return f"<Say language={attribute(speech_locale(told.language))}>{escape(told.text, quote=False)}</Say>"
 
 
 def document(verbs: str) -> Answer:
     """Answer a document of these verbs."""
     return text(200, f'<?xml version="1.0" encoding="UTF-8"?><Response>{verbs}</Response>', MEDIA_TYPE)
+
+
+def attribute(value: str) -> str:
+    """Return a value in quotes, as an attribute has it."""
+    return f'"{escape(value)}"'

@@ -15,8 +15,9 @@ from typing import Any
 
 from parley import archiving, log, rooms, runtime
 from parley.core import archive
-from parley.core.records import SIDS, Record, Resource, ResourceKind, Stage, check_sid
+from parley.core.records import SIDS, Record, Resource, ResourceKind, Stage
 from parley.core.rooms import Fate, Room, fate, may_compose, record_of
+from parley.core.sids import check_sid
 from parley.core.sweeping import is_own_name
 
 FAILED = "failed"

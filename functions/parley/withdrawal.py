@@ -19,9 +19,9 @@ from parley.core.identity import label
 from parley.core.optout import Word, meaning
 from parley.core.sessions import Session
 from parley.core.verification import METRICS
-from parley.env import Controller
 from parley.ports import Carrier, CarrierError, Clock, Ledger
 from parley.telling import is_late, tell_others
+from parley.variables import Controller
 
 URGENT_SECONDS = 4.0
 """How long closing may take while Twilio waits for an answer; the reconciler does the rest."""

@@ -24,7 +24,7 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from local.engine.errors import EngineError
 from local.engine.find import ensure_engine
-from tests.bench import archive, erase, gate, imports, page, pool, sessions, sweep
+from tests.bench import archive, entry, erase, gate, imports, page, pool, sessions, sweep
 from tests.bench.ratio import Ratio, compared
 from tests.unit.chains import event
 
@@ -145,6 +145,10 @@ def gated() -> tuple[list[Ratio], str]:
         if side != gate.RAW:
             results.append(compared("gate, start to first answer", ours.cold, side, theirs.cold, bar=bar))
         results.append(compared("gate, warm answer (medians)", ours.warm, side, theirs.warm, bar=bar))
+    calls = entry.measure()
+    ours_calls = calls.pop(entry.HANDLER)
+    what = "call to a masked number (`direct`), start to first answer"
+    results += [compared(what, ours_calls, side, theirs) for side, theirs in calls.items()]
     return results, f"warm answers, 99th percentile beyond that of a raw round trip (at most 1 ms): {beyond}"
 
 

@@ -25,8 +25,9 @@ from parley.adapters.consents import _standing_item
 from parley.adapters.direct import DirectCarrier
 from parley.core.assignment import NumberChoice, PoolNumber
 from parley.core.consent import Scope, Standing, State
-from parley.env import ConsentPolicy, Controller, SessionPolicy, to_environment
+from parley.env import ConsentPolicy, SessionPolicy, to_environment
 from parley.handlers import sessions
+from parley.variables import Controller
 
 from tests.bench.imports import unsent_client
 from tests.handlers.world import ACCOUNT, GATE, KEEP_DAYS, load

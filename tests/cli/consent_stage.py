@@ -10,7 +10,8 @@ import pytest
 from parley.adapters.dynamodb import DynamoLedger
 from parley.adapters.identity import Contacts, Identities
 from parley.core.consent import Method, Scope
-from parley.env import ConsentPolicy, Controller, Environment, SessionPolicy
+from parley.env import ConsentPolicy, Environment, SessionPolicy
+from parley.variables import Controller
 
 from cli import consent
 from cli import main as command

@@ -15,8 +15,8 @@ from parley.core.archive import RETRIES
 from parley.core.holds import Subject
 from parley.core.recording import Capture, Phase
 from parley.core.records import Stage
-from parley.env import EnvironmentMismatchError
 from parley.handlers import archive
+from parley.variables import EnvironmentMismatchError
 
 from tests.handlers.archives import CONTENT, COPY_DAYS, RECEIVES, Archives
 from tests.handlers.archiving import (

@@ -11,9 +11,9 @@ from botocore.exceptions import EndpointConnectionError
 from parley import runtime
 from parley.core.chains import COPY_WITHIN
 from parley.core.consent import ChainError, record_from_json, verify_chain
-from parley.env import EnvironmentMismatchError
 from parley.handlers import evidence
 from parley.ports import CopyError
+from parley.variables import EnvironmentMismatchError
 
 from tests.handlers.evidence import BUCKET, Storage, change, stream
 from tests.handlers.world import ANA, BEN, DAY, TABLE, World, body, lines, output

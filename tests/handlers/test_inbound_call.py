@@ -7,12 +7,14 @@ import os
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from parley import bridge, runtime, twiml
 from parley.adapters.dynamodb import DynamoLedger
+from parley.adapters.signed import TARGETS
 from parley.core.consent import Method, Scope, State
 from parley.core.disclosure import Notice
 from parley.handlers import recorder
@@ -25,7 +27,7 @@ from local.twilio.simulator import Outcome, Ring
 from tests.handlers.archives import Archives
 from tests.handlers.direct import make_direct, put_pool
 from tests.handlers.test_inbound_message import counted, masked, signed
-from tests.handlers.world import ACCOUNT, ANA, BEN, POOL, STRANGER, World, body, lines
+from tests.handlers.world import ACCOUNT, ANA, BEN, GATE, POOL, STRANGER, World, aws, body, lines
 
 TAKE = Ring(callee_digits=("1",))
 
@@ -41,6 +43,18 @@ PHONES = {
 """Three people and a number of the pool, by the language that is spoken there."""
 
 HELD = Ring(callee_digits=("1",), hold=True)
+
+
+class Asked:
+    """A client that notes which of its operations are asked for."""
+
+    def __init__(self, client: Any, asked: set[str]) -> None:
+        self._client, self._asked = client, asked
+
+    def __getattr__(self, operation: str) -> Any:
+        """Return an operation."""
+        self._asked.add(operation)
+        return getattr(self._client, operation)
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +114,23 @@ class TestConnected:
             answer = signed(world, form, path="/twilio/call")
         assert "<Dial" in answer["body"]
         assert found == Counter({"GetItem": 1})
+
+    @pytest.mark.moto_table
+    def test_nobody_waits_for_boto3(self, world: World) -> None:
+        """Before somebody takes a call all that is asked goes without boto3, on the caller's leg and on the other."""
+        session = world.conversation()
+        call, leg = "CA" + "5" * 32, "CA" + "6" * 32
+        asked: set[str] = set()
+
+        world.patch.setattr(runtime, "_awaited_client", lambda service: Asked(aws(service), asked))
+        world.patch.setattr(runtime, "_client", lambda service: pytest.fail(f"boto3 was made for {service}"))
+        runtime.reset()
+        form = {"CallSid": call, "From": ANA, "To": masked(session), "CallStatus": "ringing"}
+        dialled = signed(world, form, path="/twilio/call")["body"]
+        url = unescape(dialled.partition('<Number url="')[2].partition('"')[0]).removeprefix(GATE)
+        form = {"CallSid": leg, "From": masked(session, 1), "To": BEN, "CallStatus": "in-progress"}
+        assert "<Gather" in signed(world, form, path=url)["body"]
+        assert asked == {"get_item", "get_secret_value", "generate_mac", "decrypt"} == set(TARGETS)
 
     def test_log_has_every_state(self, world: World) -> None:
         """A call's states are in the log, its end included, so that no call is looked for that is over."""

@@ -25,7 +25,7 @@ from parley import runtime
 from parley.adapters.identity import Identities
 from parley.core.sessions import Session
 from parley.core.signature import sign
-from parley.env import ConsentPolicy, Controller, SessionPolicy, to_environment
+from parley.env import ConsentPolicy, SessionPolicy, to_environment
 from parley.handlers import (
     access,
     chat,
@@ -48,6 +48,7 @@ from parley.handlers import (
     voice,
 )
 from parley.ports import Ledger
+from parley.variables import Controller
 from urllib3.util import Retry, Timeout
 
 from local.aws import dynamodb_answers, dynamodb_query, dynamodb_rollback

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from parley.core.chat import ALONE, LIMITS, STRANGER, Said, document, marker_of, obstacle, record_of
-from parley.core.records import ResourceKind, SidError, Stage
+from parley.core.records import ResourceKind, Stage
+from parley.core.sids import SidError
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 CH, MB, IM = ("CH" + "4" * 32, "MB" + "5" * 32, "IM" + "6" * 32)

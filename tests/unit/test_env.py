@@ -8,16 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parley.env import (
-    ConsentPolicy,
-    Controller,
-    Environment,
-    EnvironmentMismatchError,
-    Reader,
-    SessionPolicy,
-    from_environment,
-    to_environment,
-)
+from parley.env import ConsentPolicy, Environment, Reader, SessionPolicy, from_environment, to_environment
+from parley.variables import Controller, EnvironmentMismatchError
 
 TEXT = st.text(min_size=1, max_size=20)
 

@@ -28,18 +28,13 @@ from parley.core.erasure import (
     Why,
 )
 from parley.core.record_classes import RecordClass
-from parley.core.records import Record, ResourceKind, SidError
+from parley.core.records import Record, ResourceKind
 from parley.core.requests import ErasureRequest, InvalidBodyError, erasure_request
 from parley.core.retention import Limit
+from parley.core.sids import SidError
 from parley.core.suppression import UNPROVEN, Suppression, is_explained, is_proof_of
-from parley.env import (
-    ConsentPolicy,
-    Controller,
-    EnvironmentMismatchError,
-    SessionPolicy,
-    from_environment,
-    to_environment,
-)
+from parley.env import ConsentPolicy, SessionPolicy, from_environment, to_environment
+from parley.variables import Controller, EnvironmentMismatchError
 
 from tests.unit.test_retention import declaration, parse
 

@@ -25,11 +25,9 @@ from parley.core.jurisdiction import (
     UNKNOWN,
     Announcement,
     Cause,
-    Confidence,
     Dimension,
     Explicitness,
     JurisdictionPolicy,
-    Location,
     NonParty,
     Override,
     Reading,
@@ -37,7 +35,6 @@ from parley.core.jurisdiction import (
     Required,
     Row,
     Ruling,
-    Source,
     Table,
     Way,
     check_overrides,
@@ -46,6 +43,7 @@ from parley.core.jurisdiction import (
     rule_for,
     suggestion,
 )
+from parley.core.location import Confidence, Location, Source
 
 from tests.unit.chains import ANA, BEN, CLEO
 

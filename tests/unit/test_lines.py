@@ -10,8 +10,8 @@ from parley.core.calls import CALLEE, CALLER, Key, Recording, is_recorded, key_o
 from parley.core.consent import Scope
 from parley.core.disclosure import templates
 from parley.core.lines import Channel, Line, LineStatus, Peer, interaction_sid, participant_sid, session_sid
-from parley.core.records import check_sid
 from parley.core.sessions import Revocation
+from parley.core.sids import check_sid
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LINE = Line(

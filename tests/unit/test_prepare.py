@@ -47,20 +47,31 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("on-demand", ["connect dynamodb", "fetch secretsmanager"]),
-        ("provisioned-concurrency", ["connect dynamodb", "fetch secretsmanager"]),
-        ("snap-start", ["load dynamodb", "load secretsmanager"]),
+        ("on-demand", ["connect dynamodb", "connect kms", "fetch secretsmanager"]),
+        ("provisioned-concurrency", ["connect dynamodb", "connect kms", "fetch secretsmanager"]),
+        ("snap-start", ["load dynamodb", "load secretsmanager", "load kms"]),
         ("", []),
     ],
 )
 def test_what_is_prepared(monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[str], fails: bool) -> None:
-    """An environment opens its connection and has its secret; a snapshot holds neither; a failure stops nothing."""
+    """An environment opens its connections and has its secret; a snapshot holds neither; a failure stops nothing."""
     done: list[str] = []
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
     with monkeypatch.context() as patch:
         patch.setattr(runtime, "_awaited_client", lambda service: Service(service, done, fails))
-        runtime.prepare()
+        runtime.prepare("kms")
     assert done == (expected[:1] if fails and kind in {"on-demand", "provisioned-concurrency"} else expected)
+
+
+@pytest.mark.parametrize("kind", ["on-demand", "provisioned-concurrency", "snap-start", ""])
+def test_what_goes_by_boto3_is_made_too(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """What else is named is made with the environment, one that fails hinders no other; elsewhere nothing is made."""
+    made: list[str] = []
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "_awaited_client", lambda service: Service(service, [], fails=False))
+        runtime.prepare(also=(lambda: 1 / 0, lambda: made.append("ledger")))
+    assert made == (["ledger"] if kind else [])
 
 
 def test_only_what_goes_by_boto3_is_loaded() -> None:

@@ -16,17 +16,17 @@ from parley.core.decision import decide
 from parley.core.jurisdiction import (
     Announcement,
     JurisdictionPolicy,
-    Location,
     NonParty,
     Override,
     Relaxation,
-    Source,
     overridden,
     reviewed_table,
 )
+from parley.core.location import Location, Source
 from parley.core.recording import LEASE, ON, PATIENCE, Capture, Permission, Phase, Step
-from parley.core.records import ResourceKind, SidError, Stage
+from parley.core.records import ResourceKind, Stage
 from parley.core.sessions import LONGEST_CALL, Mode, Participant, Revocation, Session, Status
+from parley.core.sids import SidError
 
 from tests.unit.chains import ANA, BEN, NOON
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 from parley.core.record_classes import RecordClass
-from parley.core.records import PARENTS, SIDS, Record, Resource, ResourceKind, SidError, Stage, check_sid, object_key
+from parley.core.records import PARENTS, SIDS, Record, Resource, ResourceKind, Stage, object_key
+from parley.core.sids import SidError, check_sid
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parley.core.consent import Kind, Method, Scope, State
-from parley.core.jurisdiction import Confidence, Location, Source
+from parley.core.location import Confidence, Location, Source
 from parley.core.requests import (
     BODY_LIMIT,
     LINK_DAYS,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from parley.core.recording import Permission
-from parley.core.records import Record, ResourceKind, SidError, Stage
+from parley.core.records import Record, ResourceKind, Stage
 from parley.core.rooms import (
     ALONE,
     LIMITS,
@@ -28,6 +28,7 @@ from parley.core.rooms import (
     settled,
     started,
 )
+from parley.core.sids import SidError
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 SID, RT, CJ = "RM" + "4" * 32, "RT" + "6" * 32, "CJ" + "7" * 32

@@ -45,7 +45,7 @@ def test_signature_is_botocores(
 ) -> None:
     """Whatever the credentials, the region, the moment and the body are, the headers are those that botocore makes."""
     environ = {**USUAL, "AWS_SECRET_ACCESS_KEY": secret} | ({"AWS_SESSION_TOKEN": token} if token else {})
-    service, target, kind = TARGETS[operation]
+    service, target, kind, _ = TARGETS[operation]
     host = f"{service}.{region}.amazonaws.com"
     ours = Signed(service, region, environ, f"https://{host}")._headers(target, kind, body, time.gmtime(epoch))
     request = AWSRequest("POST", f"https://{host}/", {"content-type": kind, "x-amz-target": target}, body)
@@ -259,6 +259,30 @@ def test_length_in_any_case(boto: Boto) -> None:
         assert client.get_item(**KEY) == {"Item": {}}
 
 
+def test_kms_answers_bytes(service: Service, boto: Boto) -> None:
+    """Bytes go to KMS and come from it as with boto3, though they are base64 on the wire."""
+    client = Client("kms", signed("kms", service.environ), lambda: boto)
+    service.answers = [(200, {"KeyId": "k", "Mac": "AAH/"}), (200, {"Plaintext": "KzEyMTI1NTUwMTAx"})]
+    assert client.generate_mac(KeyId="k", Message=b"\x00\xff", MacAlgorithm="HMAC_SHA_256")["Mac"] == b"\x00\x01\xff"
+    assert client.decrypt(KeyId="k", CiphertextBlob=b"sealed")["Plaintext"] == b"+12125550101"
+    assert [asked for _, asked in service.asked] == [
+        {"KeyId": "k", "Message": "AP8=", "MacAlgorithm": "HMAC_SHA_256"},
+        {"KeyId": "k", "CiphertextBlob": "c2VhbGVk"},
+    ]
+    assert boto.asked == []
+    client.close()
+
+
+def test_second_thread_is_boto3s(service: Service, made: Client, boto: Boto) -> None:
+    """Whoever asks while another thread waits for an answer does not wait for it: boto3 has more connections."""
+    reads = made._reads
+    assert reads is not None
+    with reads._lock:
+        assert made.get_item(**KEY) == {"by": "boto3"}
+    assert made.get_item(**KEY) == {"Item": {}}
+    assert len(service.asked) == 1
+
+
 def test_other_operations_are_boto3s(service: Service, made: Client, boto: Boto) -> None:
     """What Twilio does not wait for is boto3's, and so is all of an unusual environment."""
     assert made.put_item() == {"by": "boto3"}
@@ -272,12 +296,13 @@ def test_other_operations_are_boto3s(service: Service, made: Client, boto: Boto)
 LOADED = """
 import sys
 before = set(sys.modules)
-import parley.handlers.intercept
-from parley.adapters import secrets, session_items, signed
+import parley.handlers.{handler}
+from parley.adapters import {adapters}
+{more}
 print(*sorted(set(sys.modules) - before))
 """
 
-OURS = {
+GATE = {
     "parley",
     "parley.adapters",
     "parley.adapters.secrets",
@@ -286,31 +311,59 @@ OURS = {
     "parley.clock",
     "parley.cold",
     "parley.core",
-    "parley.core.admission",
     "parley.core.identity",
     "parley.core.moments",
     "parley.core.problem",
     "parley.core.signature",
     "parley.handlers",
-    "parley.handlers.intercept",
     "parley.log",
     "parley.runtime",
     "parley.web",
     "parley.webhook",
 }
-"""What the intercept loads of ours before and in its first answer. A new one costs every cold start."""
+"""What is loaded of ours before and in the first answer of either. A new one costs every cold start."""
+
+INTERCEPT = GATE | {"parley.core.admission", "parley.handlers.intercept"}
+
+CALL_ENTRY = GATE | {
+    "parley.adapters.identity",
+    "parley.adapters.line_items",
+    "parley.adapters.places",
+    "parley.bridge",
+    "parley.call_entry",
+    "parley.call_step",
+    "parley.core.calls",
+    "parley.core.consent",
+    "parley.core.disclosure",
+    "parley.core.lines",
+    "parley.core.location",
+    "parley.core.record_classes",
+    "parley.core.sessions",
+    "parley.core.sids",
+    "parley.handlers.inbound_call",
+    "parley.telling",
+    "parley.twiml",
+    "parley.variables",
+}
 
 
-def test_intercept_loads_nothing_else() -> None:
-    """A permitted interaction loads these modules of ours, no package but the standard library, and no boto3."""
+@pytest.mark.parametrize(
+    ("handler", "adapters", "more", "ours"),
+    [
+        ("intercept", "secrets, session_items, signed", "", INTERCEPT),
+        ("inbound_call", "secrets, signed, line_items, identity", "from parley import variables", CALL_ENTRY),
+    ],
+)
+def test_nothing_else_is_loaded(handler: str, adapters: str, more: str, ours: set[str]) -> None:
+    """What Twilio waits for loads these modules of ours, no package but the standard library, and no boto3."""
     done = subprocess.run(
-        [sys.executable, "-S", "-c", LOADED],
+        [sys.executable, "-S", "-c", LOADED.format(handler=handler, adapters=adapters, more=more)],
         env={"PYTHONPATH": str(FUNCTIONS)},
         capture_output=True,
         text=True,
         check=True,
     )
     loaded = set(done.stdout.split())
-    assert {name for name in loaded if name.startswith("parley")} == OURS
+    assert {name for name in loaded if name.startswith("parley")} == ours
     others = {name.partition(".")[0] for name in loaded} - {"parley"} - sys.stdlib_module_names
     assert others == set()

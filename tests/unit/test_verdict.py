@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parley.core.consent import Kind, Scope, Standing, State
-from parley.core.jurisdiction import JurisdictionPolicy, Location, Relaxation, Source, reviewed_table
+from parley.core.jurisdiction import JurisdictionPolicy, Relaxation, reviewed_table
+from parley.core.location import Location, Source
 from parley.core.verdict import (
     Action,
     DecisionRecord,

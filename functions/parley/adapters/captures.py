@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from parley.adapters.records import RecordRows
-from parley.adapters.session_items import Item, session_key
+from parley.adapters.session_items import Item, party_key, session_key
 from parley.adapters.sessions import OPEN_SESSIONS, SessionRows
-from parley.adapters.table import beginning, epoch, number, party_key, unchanged
+from parley.adapters.table import beginning, epoch, number, unchanged
 from parley.core.consent import Scope, Standing
 from parley.core.record_classes import RecordClass
 from parley.core.recording import PATIENCE, Capture

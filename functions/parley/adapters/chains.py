@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from parley.adapters.session_items import Item, ends_at
+from parley.adapters.session_items import Item, ends_at, party_key
 from parley.adapters.suppressions import SuppressionRows
-from parley.adapters.table import party_key
 from parley.core.chains import Chain, End, Row
 from parley.core.consent import Head
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parley.adapters.lines import revoking
-from parley.adapters.session_items import Item, ends_at, session_key
+from parley.adapters.session_items import Item, ends_at, party_key, session_key
 from parley.adapters.suppressions import SuppressionRows, suppressed_key, suppression_of
 from parley.adapters.table import (
     ABSENT,
@@ -24,7 +24,6 @@ from parley.adapters.table import (
     epoch,
     number,
     party_condition,
-    party_key,
     shard_of,
     unchanged,
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from parley.adapters.session_items import Item, session_key
+from parley.adapters.session_items import Item, party_key, session_key
 from parley.adapters.table import (
     SHARDS,
     ConditionFailedError,
@@ -20,7 +20,6 @@ from parley.adapters.table import (
     epoch,
     number,
     party_condition,
-    party_key,
     shard_of,
 )
 from parley.core import moments

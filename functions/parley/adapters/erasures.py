@@ -11,17 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from parley.adapters.session_items import Item, session_key
+from parley.adapters.session_items import Item, party_key, session_key
 from parley.adapters.suppressions import SuppressionRows, suppression_item
-from parley.adapters.table import (
-    ABSENT,
-    ATTEMPTS,
-    ITEMS_LIMIT,
-    ConditionFailedError,
-    beginning,
-    party_condition,
-    party_key,
-)
+from parley.adapters.table import ABSENT, ATTEMPTS, ITEMS_LIMIT, ConditionFailedError, beginning, party_condition
 from parley.core.consent import State, canonical_json
 from parley.core.erasure import Erasure, Progress, is_from_before
 from parley.core.record_classes import RecordClass

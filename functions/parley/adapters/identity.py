@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from parley.core.identity import canonical
-from parley.core.media_link import DOMAIN as MEDIA_LINK
-from parley.core.optout_link import DOMAIN as OPTOUT_LINK
-from parley.ports import LedgerError
 
 CONTACT, LINE = "contact", "line"
 """The purposes in the encryption contexts of sealed identifiers and numbers, which the policies name."""
@@ -36,16 +33,16 @@ class Identities:
 
         Raises ValueError for a message of anything else, LedgerError if KMS does not answer.
         """
+        from parley.core.media_link import DOMAIN as MEDIA_LINK  # noqa: PLC0415 - no webhook that is waited for signs
+        from parley.core.optout_link import DOMAIN as OPTOUT_LINK  # noqa: PLC0415 - as above
+
         if not message.startswith((OPTOUT_LINK, MEDIA_LINK)):
             raise ValueError("only the messages of links are signed here")
         return self._mac(message)
 
     def _mac(self, message: bytes) -> bytes:
-        try:
+        with _asking_for("MAC"):
             answer = self._client.generate_mac(KeyId=self._key, Message=message, MacAlgorithm="HMAC_SHA_256")
-        except (BotoCoreError, ClientError) as error:
-            # Not chained: botocore's errors may quote the request.
-            raise LedgerError(f"no MAC from KMS ({type(error).__name__})") from None
         mac: bytes = answer["Mac"]
         return mac
 
@@ -64,11 +61,9 @@ class Contacts:
     def seal(self, party: str, identifier: str) -> bytes:
         """Return an identifier encrypted for its party and for nothing else. Raises LedgerError if KMS does not."""
         context = {"party": party, "purpose": CONTACT}
-        try:
-            answer = self._client.encrypt(KeyId=self._key, Plaintext=canonical(identifier), EncryptionContext=context)
-        except (BotoCoreError, ClientError) as error:
-            # Not chained: botocore's errors may quote the request.
-            raise LedgerError(f"no sealed contact from KMS ({type(error).__name__})") from None
+        plain = canonical(identifier)
+        with _asking_for("sealed contact"):
+            answer = self._client.encrypt(KeyId=self._key, Plaintext=plain, EncryptionContext=context)
         sealed: bytes = answer["CiphertextBlob"]
         return sealed
 
@@ -85,23 +80,29 @@ class Sealer:
 
     def seal(self, number: str, session: str) -> str:
         """Return a number encrypted for a session, in base64. Raises LedgerError."""
-        try:
+        with _asking_for("sealed number"):
             answer = self._client.encrypt(KeyId=self._key, Plaintext=number.encode(), EncryptionContext=_of(session))
-        except (BotoCoreError, ClientError) as error:
-            # Not chained: botocore's errors may quote the request.
-            raise LedgerError(f"no sealed number from KMS ({type(error).__name__})") from None
         return base64.b64encode(answer["CiphertextBlob"]).decode("ascii")
 
     def open(self, sealed: str, session: str) -> str:
         """Return the number that was sealed for a session: plain, never log or keep. Raises LedgerError."""
-        try:
-            answer = self._client.decrypt(
-                KeyId=self._key, CiphertextBlob=base64.b64decode(sealed), EncryptionContext=_of(session)
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise LedgerError(f"no number from KMS ({type(error).__name__})") from None
+        blob = base64.b64decode(sealed)
+        with _asking_for("number"):
+            answer = self._client.decrypt(KeyId=self._key, CiphertextBlob=blob, EncryptionContext=_of(session))
         plain: bytes = answer["Plaintext"]
         return plain.decode()
+
+
+@contextmanager
+def _asking_for(wanted: str) -> Iterator[None]:
+    """Turn whatever goes wrong into LedgerError: most is botocore's, which is not imported where it does not ask."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - as above
+        from parley.ports import LedgerError  # noqa: PLC0415 - as above
+
+        # Not chained: botocore's errors may quote the request.
+        raise LedgerError(f"no {wanted} from KMS ({type(error).__name__})") from None
 
 
 def _of(session: str) -> dict[str, str]:

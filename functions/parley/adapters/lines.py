@@ -7,22 +7,20 @@ its reservation. A line that is closed has 0.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from parley.adapters.places import places_from_json, places_to_json
+from parley.adapters.line_items import PREFIX, is_line, line_key, line_of
+from parley.adapters.places import places_to_json
 from parley.adapters.session_items import Item
-from parley.adapters.table import ConditionFailedError, Table, epoch, ledger_error, number, party_condition, party_key
+from parley.adapters.table import ConditionFailedError, Table, epoch, ledger_error, number, party_condition
 from parley.core import moments
-from parley.core.consent import Scope, canonical_json
-from parley.core.lines import GRACE, RESERVED_FOR, Line, LineStatus, Peer
-from parley.core.sessions import Revocation, Session
-
-PREFIX = "LINE#"
+from parley.core.consent import canonical_json
+from parley.core.lines import GRACE, RESERVED_FOR, Line, LineStatus
+from parley.core.sessions import Session
 
 OF_ONE_SESSION = ("revocation", "records", "scopes", "asks", "places", "last_at")
 """What a line has of its session and is not written when a number is reserved for the next one."""
@@ -37,17 +35,18 @@ class LineRows(Table):
     def line(self, party: str, masked_number: str) -> Line | None:
         """Return the line by which a person reaches a session on a masked number: one read of one row."""
         item = self.get_one(line_key(party, masked_number))
-        return _line(item) if _shown(self, item) else None
+        return line_of(item) if is_line(item, self.clock.now()) else None
 
     def lines_of(self, party: str) -> list[Line]:
         """Return all lines of a person, closed ones included."""
         items = self.query(party_condition(party, PREFIX), ConsistentRead=True)
-        return [_line(item) for item in items if _shown(self, item)]
+        return [line_of(item) for item in items if is_line(item, self.clock.now())]
 
     def lines_in(self, session: Session) -> list[Line]:
         """Return the lines of a session that are still its own, in the order of its participants."""
         keys = [line_key(one.party, one.masked_number) for one in session.participants if one.masked_number]
-        return [_line(item) for item in self.get(keys) if _shown(self, item) and item["sid"]["S"] == session.sid]
+        items = [item for item in self.get(keys) if is_line(item, self.clock.now())]
+        return [line_of(item) for item in items if item["sid"]["S"] == session.sid]
 
     def reserve_lines(self, lines: Sequence[Line]) -> bool:
         """Keep the numbers of a session that is being opened; return False if one of them was given away meanwhile.
@@ -166,13 +165,13 @@ class LineRows(Table):
                 raise ledger_error(error) from None
             held: Mapping[str, Any] = error.response
             item = held.get("Item") or {}
-            return (_line(item), True) if _shown(self, item) else (None, False)
+            return (line_of(item), True) if is_line(item, self.clock.now()) else (None, False)
         except BotoCoreError as error:
             raise ledger_error(error) from None
         item = answer["Attributes"]
-        if not _shown(self, item):
+        if not is_line(item, self.clock.now()):
             return None, False
-        return _line(item), False
+        return line_of(item), False
 
     def unclaim(self, line: Line, resource: str) -> None:
         """Forget that a text came by a line: nothing was passed on, and it may be tried again."""
@@ -212,16 +211,6 @@ def revoking(table: str, party: str, masked_number: str, sid: str, said: Item) -
     }
 
 
-def line_key(party: str, masked_number: str) -> Item:
-    """Return the key of a line."""
-    return party_key(party, PREFIX + masked_number)
-
-
-def _shown(table: Table, item: Mapping[str, Any]) -> bool:
-    """Tell whether an item is a line that still counts: one that was only touched has no session."""
-    return "sid" in item and not table.expired(dict(item))
-
-
 def _item(line: Line) -> Item:
     return {
         **line_key(line.party, line.masked_number),
@@ -239,27 +228,3 @@ def _item(line: Line) -> Item:
         "closes_at": {"S": moments.to_text(line.closes_at)},
         "idle": number(line.idle),
     }
-
-
-def _line(item: Mapping[str, Any]) -> Line:
-    said = json.loads(item["revocation"]["S"]) if "revocation" in item else None
-    return Line(
-        party=item["pk"]["S"].removeprefix("PARTY#"),
-        masked_number=item["sk"]["S"].removeprefix(PREFIX),
-        participant=item["participant"]["S"],
-        session=item["sid"]["S"],
-        intent=item["intent"]["S"],
-        peers=tuple(Peer(*each) for each in json.loads(item["peers"]["S"])),
-        mode=item["mode"]["S"],
-        status=LineStatus(item["status"]["S"]),
-        opened_at=moments.from_text(item["opened_at"]["S"]),
-        closes_at=moments.from_text(item["closes_at"]["S"]),
-        scopes=tuple(Scope(scope) for scope in json.loads(item["scopes"]["S"])) if "scopes" in item else (),
-        asks=tuple(Scope(scope) for scope in json.loads(item["asks"]["S"])) if "asks" in item else (),
-        records=tuple(json.loads(item["records"]["S"])) if "records" in item else (),
-        places=places_from_json(item["places"]["S"]) if "places" in item else {},
-        revocation=said and Revocation(said["record_id"], moments.from_text(said["at"]), said["reason"]),
-        idle=int(item["idle"]["N"]),
-        last_at=moments.from_text(item["last_at"]["S"]) if "last_at" in item else None,
-        seen=len(item.get("seen", {}).get("SS", ())),
-    )

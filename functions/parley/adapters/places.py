@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from parley.core.consent import canonical_json
-from parley.core.jurisdiction import Confidence, Location, Source
+from parley.core.location import Confidence, Location, Source
 
 
 def places_to_json(places: Mapping[str, Location]) -> str:

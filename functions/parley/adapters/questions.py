@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from parley.adapters.session_items import Item
-from parley.adapters.table import ABSENT, ConditionFailedError, Table, epoch, number, party_key
+from parley.adapters.session_items import Item, party_key
+from parley.adapters.table import ABSENT, ConditionFailedError, Table, epoch, number
 from parley.core.questions import Question, question_from_json
 from parley.ports import LedgerError
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from parley.adapters.session_items import Item, session_key
-from parley.adapters.table import ABSENT, Table, beginning, number, party_key
+from parley.adapters.session_items import Item, party_key, session_key
+from parley.adapters.table import ABSENT, Table, beginning, number
 from parley.core.record_classes import RecordClass
 from parley.core.records import Record
 from parley.ports import LedgerError, UnreadableRecordError

@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from parley.core import moments
-from parley.core.admission import Admission
 
 if TYPE_CHECKING:
+    from parley.core.admission import Admission
     from parley.ports import Clock
 
 Item = dict[str, Any]
@@ -19,6 +19,11 @@ def session_key(sid: str, sort: str = "SESSION") -> Item:
     return {"pk": {"S": f"SESSION#{sid}"}, "sk": {"S": sort}}
 
 
+def party_key(party: str, sort: str) -> Item:
+    """Return the key of a row of one person."""
+    return {"pk": {"S": f"PARTY#{party}"}, "sk": {"S": sort}}
+
+
 def ends_at(item: Item) -> int:
     """Return when the time of a row is over, in epoch seconds; a legal hold remembers it as `held_expires_at`."""
     return int((item.get("expires_at") or item["held_expires_at"])["N"])
@@ -26,6 +31,8 @@ def ends_at(item: Item) -> int:
 
 def admission_of(item: Item) -> Admission:
     """Return what of the session of a row decides whether an interaction passes."""
+    from parley.core.admission import Admission  # noqa: PLC0415 - the rows of lines have none
+
     revocation = json.loads(item["revocation"]["S"]) if "revocation" in item else None
     return Admission(
         service_sid=item["service_sid"]["S"],

@@ -11,7 +11,7 @@ from typing import Any
 from parley.adapters.consents import relevant_keys, standing_key
 from parley.adapters.lines import LineRows
 from parley.adapters.places import places_from_json, places_to_json
-from parley.adapters.session_items import Item, session_key
+from parley.adapters.session_items import Item, party_key, session_key
 from parley.adapters.table import (
     ABSENT,
     ATTEMPTS,
@@ -22,13 +22,12 @@ from parley.adapters.table import (
     epoch,
     number,
     party_condition,
-    party_key,
     shard_of,
     unchanged,
 )
 from parley.core import moments
 from parley.core.consent import Scope, Standing, canonical_json
-from parley.core.jurisdiction import Location
+from parley.core.location import Location
 from parley.core.sessions import LONGEST_CALL, Intent, Participant, Revocation, Session, Stage, Status
 from parley.core.verdict import DecisionRecord, parse_decision_id
 from parley.ports import ConsentChangedError, Interaction, LedgerError

@@ -1,10 +1,11 @@
 """Reads that a webhook waits for, signed here (AWS Signature Version 4) and sent over one connection that stays open.
 
 boto3 takes several times as long to import as all the rest of the gate, and Twilio connects people when the gate does
-not answer in time. So two reads go without it: `GetItem` of DynamoDB and `GetSecretValue` of Secrets Manager. What is
-unusual goes to boto3: credentials that are not in the environment (SnapStart), a region of another partition, an
-endpoint of one's own, a proxy, binary attributes, and every answer but 200, so that errors are boto3's own. Only where
-no answer comes at all is nobody else asked: the function's time would be over before it could say no.
+not answer in time. So what is asked before anybody is connected goes without it: `GetItem` of DynamoDB,
+`GetSecretValue` of Secrets Manager, `GenerateMac` and `Decrypt` of KMS. What is unusual goes to boto3: credentials that
+are not in the environment (SnapStart), a region of another partition, an endpoint of one's own, a proxy, binary
+attributes, a second thread that asks at the same time, and every answer but 200, so that errors are boto3's own. Only
+where no answer comes at all is nobody else asked: the function's time would be over before it could say no.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
 """
 
@@ -16,6 +17,7 @@ import json
 import re
 import threading
 import time
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead, RemoteDisconnected
 from typing import Any
@@ -25,10 +27,12 @@ TIMEOUT = 1.5
 """Seconds for one attempt; the second one has a connection of its own, since a kept one may have been closed."""
 
 TARGETS = {
-    "get_item": ("dynamodb", "DynamoDB_20120810.GetItem", "application/x-amz-json-1.0"),
-    "get_secret_value": ("secretsmanager", "secretsmanager.GetSecretValue", "application/x-amz-json-1.1"),
+    "get_item": ("dynamodb", "DynamoDB_20120810.GetItem", "application/x-amz-json-1.0", ""),
+    "get_secret_value": ("secretsmanager", "secretsmanager.GetSecretValue", "application/x-amz-json-1.1", ""),
+    "generate_mac": ("kms", "TrentService.GenerateMac", "application/x-amz-json-1.1", "Mac"),
+    "decrypt": ("kms", "TrentService.Decrypt", "application/x-amz-json-1.1", "Plaintext"),
 }
-"""boto3's name of an operation -> its service, its target, and the type of its body."""
+"""boto3's name of an operation -> its service, its target, the type of its body, and what of its answer is bytes."""
 
 _BYTES = re.compile(rb'\{\s*"BS?"\s*:')
 _REGION = re.compile(r"(us|eu|ap|ca|sa|me|af|il|mx)-[a-z]+-[0-9]")
@@ -105,15 +109,18 @@ class Signed:
 
     def ask(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the answer of an operation, None where boto3 is to ask. Raises OSError, HTTPException: no answer."""
-        with self._lock:
-            try:
-                return self._asked(operation, arguments)
-            except (OSError, HTTPException):  # the connection that was kept may have been closed
-                return self._asked(operation, arguments)
+        if not self._lock.acquire(blocking=False):  # boto3 has a connection for each thread
+            return None
+        try:
+            return self._asked(operation, arguments)
+        except (OSError, HTTPException):  # the connection that was kept may have been closed
+            return self._asked(operation, arguments)
+        finally:
+            self._lock.release()
 
     def _asked(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-        _, target, kind = TARGETS[operation]
-        body = json.dumps(arguments).encode()
+        _, target, kind, blob = TARGETS[operation]
+        body = json.dumps(arguments, default=_base64).encode()
         try:
             status, text = self._opened().post(self._headers(target, kind, body, time.gmtime()), body)
         except UnusualError:
@@ -123,7 +130,10 @@ class Signed:
             self._close()
             raise
         # Bytes are base64 on the wire, and boto3's callers expect them decoded.
-        return None if status != 200 or _BYTES.search(text) else json.loads(text)
+        if status != 200 or _BYTES.search(text):
+            return None
+        answer: dict[str, Any] = json.loads(text)
+        return {**answer, blob: a2b_base64(answer[blob])} if blob else answer
 
     def _opened(self) -> Connection:
         if self._open is None:
@@ -158,6 +168,10 @@ class Signed:
             f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={key.hex()}"
         )
         return headers
+
+
+def _base64(value: bytes) -> str:
+    return b2a_base64(value, newline=False).decode("ascii")
 
 
 def signed(service: str, environ: Mapping[str, str]) -> Signed | None:

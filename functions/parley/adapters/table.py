@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from parley.adapters.session_items import Item, ends_at
+from parley.adapters.session_items import Item, ends_at, party_key
 from parley.ports import Clock, LedgerError
 
 ATTEMPTS = 12
@@ -202,11 +202,6 @@ def epoch(moment: datetime) -> int:
 
 OVER = "expires_at <= :now OR (attribute_not_exists(expires_at) AND held_expires_at <= :now)"
 """The condition that the time of a row is over, whether or not a legal hold keeps it. `:now` is in epoch seconds."""
-
-
-def party_key(party: str, sort: str) -> Item:
-    """Return the key of a row of one person."""
-    return {"pk": {"S": f"PARTY#{party}"}, "sk": {"S": sort}}
 
 
 def beginning(partition: Item, prefix: str) -> Item:

@@ -54,6 +54,10 @@ CALLEE: Final[Mapping[Recording, str]] = {
 }
 """The notice that whoever is called hears, before they take the call."""
 
+GROUP_CALLER: Final = "calling-group"
+GROUP_CALLEE: Final = "whisper-group"
+"""The notices of a call of more than two, which is never recorded."""
+
 
 def recording_of(line: Line) -> Recording:
     """Return whether the calls of a line are recorded."""

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from parley.core.consent import canonical_json
 from parley.core.record_classes import RecordClass
-from parley.core.records import Record, ResourceKind, Stage, check_sid
+from parley.core.records import Record, ResourceKind, Stage
+from parley.core.sids import check_sid
 
 LIMITS: Final = (
     (

@@ -17,9 +17,9 @@ from typing import Any
 from parley.core import moments
 from parley.core.identity import USER, IdentifierError, holds_number, is_party_key, parse_e164, parse_user
 from parley.core.record_classes import RecordClass
-from parley.core.records import SidError, check_sid
 from parley.core.requests import InvalidBodyError
 from parley.core.retention import CONTENT
+from parley.core.sids import SidError, check_sid
 
 SESSIONS = "KC|RM|CH"
 """How the SIDs of sessions begin: masked calls and messages, video rooms, chats."""

@@ -22,6 +22,7 @@ from typing import Any
 
 from parley.core.consent import Scope
 from parley.core.identity import label
+from parley.core.location import Confidence, Location, Source
 from parley.core.retention import Problem
 
 _DATA = Path(__file__).parent.parent / "data" / "jurisdictions.json"
@@ -102,46 +103,12 @@ class Authority(StrEnum):
     CASE_LAW = "case-law"
 
 
-class Confidence(StrEnum):
-    """How sure something is. For a row: high is read, medium from lists or a definite memory, low is unsettled."""
-
-    HIGH = "high"
-    MEDIUM = "medium"
-    LOW = "low"
-
-
-class Source(StrEnum):
-    """How a person's place became known."""
-
-    DECLARED = "declared"
-    VERIFIED = "verified"
-    KYC = "kyc"
-    GPS = "gps"
-    PREFIX = "prefix"  # of a phone number, which roams, is ported and is sold over the Internet
-    UNKNOWN = "unknown"
-
-
-_PROOFS = frozenset({Source.DECLARED, Source.VERIFIED, Source.KYC, Source.GPS})
 _CAPTURES = frozenset({Scope.RECORD_VOICE, Scope.RECORD_VIDEO, Scope.TRANSCRIBE})
 _VIDEO = frozenset({Scope.RECORD_VIDEO, Scope.TRANSCRIBE, Scope.MANAGE})
 _MESSAGES = frozenset({Scope.STORE_MESSAGES, Scope.MANAGE})
 _LATTICES = (tuple(Required), tuple(Explicitness), tuple(Announcement))
 _DIMENSIONS = tuple(enumerate(Dimension))
 _SUBDIVISION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where somebody is said to be: an ISO 3166-1 or 3166-2 code (`EU` too), how that is known, and how surely."""
-
-    code: str
-    source: Source
-    confidence: Confidence = Confidence.HIGH
-
-    @property
-    def proves(self) -> bool:
-        """Whether it shows by itself where somebody is. A phone prefix never does, nor does anything unsure."""
-        return self.source in _PROOFS and self.confidence is not Confidence.LOW
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from parley.core.consent import Scope, sha256_hex
-from parley.core.jurisdiction import Location
 from parley.core.sessions import Mode, Revocation
+
+if TYPE_CHECKING:
+    from parley.core.location import Location
 
 GRACE: Final = timedelta(seconds=60)
 """How long after its end a line is nobody else's yet: clocks differ, and a call may just be ending."""

@@ -31,10 +31,12 @@ from parley.core import moments
 from parley.core.consent import NO, Scope, Standing
 from parley.core.decision import Reason, decide
 from parley.core.identity import label
-from parley.core.jurisdiction import UNKNOWN, Announcement, JurisdictionPolicy, Location, Row, Ruling, Table, Way
+from parley.core.jurisdiction import UNKNOWN, Announcement, JurisdictionPolicy, Row, Ruling, Table, Way
+from parley.core.location import Location
 from parley.core.record_classes import RecordClass
-from parley.core.records import Record, ResourceKind, check_sid
+from parley.core.records import Record, ResourceKind
 from parley.core.sessions import LONGEST_CALL, Session
+from parley.core.sids import check_sid
 from parley.core.verdict import judge
 
 PATIENCE: Final = timedelta(seconds=90)

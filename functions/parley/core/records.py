@@ -11,7 +11,6 @@ may not be kept is dropped: it is deleted at Twilio all the same, and nothing of
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -21,6 +20,7 @@ from typing import Any
 from parley.core import moments
 from parley.core.consent import Scope
 from parley.core.record_classes import RecordClass
+from parley.core.sids import check_sid
 
 
 class ResourceKind(StrEnum):
@@ -87,22 +87,6 @@ SCOPES: Mapping[RecordClass, Scope] = {
     RecordClass.TRANSCRIPTS: Scope.TRANSCRIBE,
 }
 """The consent that each class of content needs from everybody before its first second or word (R11)."""
-
-_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
-
-
-class SidError(ValueError):
-    """A text is not the SID of a resource of that kind. The message does not repeat it."""
-
-
-def check_sid(text: object, prefixes: str) -> str:
-    """Return `text` if it is a SID that begins with one of `prefixes` (`"SM|MM"`): two capitals and 32 hex digits.
-
-    SIDs become parts of paths and object keys, so nothing else may pass. Raises SidError.
-    """
-    if isinstance(text, str) and _SID.fullmatch(text) and text[:2] in prefixes.split("|"):
-        return text
-    raise SidError(f"is not a SID of the form {prefixes} and 32 hexadecimal digits")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from parley.core import disclosure, moments
 from parley.core.consent import LEGAL_BASES, NO, Kind, Method, Scope, State
 from parley.core.evidence import faults
 from parley.core.identity import USER, IdentifierError, holds_number, is_party_key, parse_e164, parse_user
-from parley.core.jurisdiction import Confidence, Location, Source
+from parley.core.location import Confidence, Location, Source
 from parley.core.optout import Word, meaning
 from parley.core.questions import askable
 from parley.core.sessions import MIN_TTL, MOST_PARTICIPANTS, PARTICIPANTS, Mode

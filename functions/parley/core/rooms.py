@@ -32,7 +32,8 @@ from typing import Any, Final
 from parley.core import moments
 from parley.core.record_classes import RecordClass
 from parley.core.recording import Permission
-from parley.core.records import SIDS, Record, ResourceKind, check_sid
+from parley.core.records import SIDS, Record, ResourceKind
+from parley.core.sids import check_sid
 
 LIMITS: Final = (
     (

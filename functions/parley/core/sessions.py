@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from parley.core.consent import NO, Kind, Scope, Standing, State, sha256_hex
 
 if TYPE_CHECKING:
-    from parley.core.jurisdiction import Location
+    from parley.core.location import Location
 
 MIN_TTL = 60
 """Seconds: a shorter session would be over before the first message arrived."""

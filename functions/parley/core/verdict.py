@@ -20,7 +20,8 @@ from parley.core import moments
 from parley.core.consent import Scope, Standing, State
 from parley.core.decision import UNKNOWN, Decision, Reason, decide
 from parley.core.disclosure import STALE
-from parley.core.jurisdiction import Explicitness, JurisdictionPolicy, Location, Required, Ruling, Table, rule_for
+from parley.core.jurisdiction import Explicitness, JurisdictionPolicy, Required, Ruling, Table, rule_for
+from parley.core.location import Location
 from parley.core.sessions import is_intent_id
 
 _ID = re.compile(r"(si_[0-9a-f]{32})\.([0-9a-f]{20})")

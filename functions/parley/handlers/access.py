@@ -13,8 +13,9 @@ from parley import log, runtime
 from parley.core import moments
 from parley.core.access import URL_SECONDS, Caller, Read, caller_of, may_read, purpose_of
 from parley.core.problem import invalid, problem
-from parley.core.records import SIDS, Record, SidError, Stage, check_sid
+from parley.core.records import SIDS, Record, Stage
 from parley.core.requests import InvalidBodyError, read_json
+from parley.core.sids import SidError, check_sid
 from parley.core.verification import METRICS
 from parley.ports import ContentError
 from parley.web import Answer, Request, answer, failed_api, guarded, refuse, unavailable

@@ -15,7 +15,7 @@ from typing import Any
 from parley import log, work
 from parley.archiving import archive_recording
 from parley.chatlog import archive_chat
-from parley.core.records import SidError
+from parley.core.sids import SidError
 from parley.messages import archive_message
 from parley.videos import archive_video
 

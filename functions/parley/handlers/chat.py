@@ -11,7 +11,7 @@ from __future__ import annotations
 from parley import chats, log, runtime
 from parley.core.chat import ASKS, TOLD, Said
 from parley.core.problem import problem
-from parley.core.records import SidError
+from parley.core.sids import SidError
 from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single, unavailable
 from parley.webhook import ForgedError, authenticate
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
+from parley import cold, runtime
 from parley.core.problem import problem
 from parley.relaying import NAME, STATUS, take_status, take_text
 from parley.web import Answer, MalformedError, Request, guarded, refuse, unavailable
@@ -24,3 +25,8 @@ def handle(request: Request) -> Answer:
     if request.path == STATUS:
         return take_status(form, dict(parse_qsl(request.query)))
     return take_text(form)
+
+
+# A text is claimed, sent and logged: all of it by boto3, which is better made before anybody waits.
+runtime.prepare("kms", also=(runtime.ledger, runtime.carrier))
+cold.over()

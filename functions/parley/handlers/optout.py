@@ -14,8 +14,8 @@ from parley import log, runtime
 from parley.core.consent import NO, Method, Scope, Standing, sha256_hex
 from parley.core.optout_link import ExpiredLinkError, ForgedLinkError, Link, link_of
 from parley.core.optout_page import Page, headers, language_of, page
-from parley.env import EnvironmentMismatchError
 from parley.telling import confirm_in
+from parley.variables import EnvironmentMismatchError
 from parley.web import Answer, MalformedError, Request, guarded, unavailable
 from parley.withdrawal import Withdrawn, close_denied, withdraw
 

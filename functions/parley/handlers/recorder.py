@@ -14,7 +14,7 @@ from typing import Any
 from parley import log, recordings, runtime
 from parley.core.problem import problem
 from parley.core.recording import Capture
-from parley.core.records import SidError, check_sid
+from parley.core.sids import SidError, check_sid
 from parley.core.verdict import missing
 from parley.ports import QueueError
 from parley.recordings import BusyError, NotPermittedError, OverError

@@ -11,7 +11,7 @@ from typing import Final
 
 from parley import log, recordings, runtime
 from parley.core.problem import problem
-from parley.core.records import SidError, check_sid
+from parley.core.sids import SidError, check_sid
 from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single, unavailable
 from parley.webhook import ForgedError, authenticate
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from parley import log, rooms, runtime
 from parley.core.problem import problem
-from parley.core.records import SidError, check_sid
+from parley.core.sids import SidError, check_sid
 from parley.ports import QueueError
 from parley.web import Answer, Form, MalformedError, Request, answer, guarded, refuse, single, unavailable
 from parley.webhook import ForgedError, authenticate
