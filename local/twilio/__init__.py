@@ -40,6 +40,23 @@ Of events:
 - a sink of Event Streams: active at once, told of the debugger's alerts only, and of each once;
 - what a Messaging Service does beyond deciding who is asked about a text: nothing here.
 
+Of the configuration of webhooks (`webhooks.twilio.com`, a public beta; without its EdgeZones and Tests):
+
+- the ids of AuthProfiles and Operations: `webhooks_authprofile_` and `webhooks_operation_` with 26 characters here, as
+  twilio-python writes those of SharedKeys; and what the types of a key, of credentials and of a signature are called:
+  any text here, with Basic authentication where BASIC is in it;
+- the HTTP status of 59200, 59201 and 59202 (400 here), and the body of a failed login: problem details here too;
+- a request with the idempotency key of another one: 59000 here; what a repeated one is answered: the same as the first
+  time here, but without a SharedKey's secret;
+- when an operation ends: with the second look at it or after 30 seconds here; webhooks are sent as before until then,
+  and a Setting counts as used; one that fails, by a fault only, changes nothing;
+- how a URL is compared with a Rule: letter by letter here, the query too; which characters a Rule may not have: `*`
+  and blanks here;
+- which of two Settings a webhook gets: always the one with the greater share here;
+- Basic credentials: sent at once here; OAuth 2.0 and Digest: stored, and nothing is sent;
+- the connect and total timeouts and the edge zones: stored only; retries: without a pause here;
+- media and Event Streams: no Rule applies to them here.
+
 Of video and conversations:
 
 - which of several matching Recording Rules counts: the last one here;
@@ -59,10 +76,10 @@ Of calls and texts without Proxy:
 - how the files of a message are fetched: by GET here, after the message was taken.
 
 Not carried out: API keys of less reach than the whole account, sending by a Messaging Service, Advanced Opt-Out,
-toll-free's network-level opt-out, SharedKey signatures, HTTP redirects, GET webhooks, `timeLimit`, the timeouts and
-finishing keys of `Gather`, `Dial` and `Record`, resources of conferences, recording configurations, encryption and
-storage of recordings elsewhere, add-ons, composition hooks, tracks' subscriptions, chat services of one's own, roles,
-timers and media of conversations, TwiML beyond `local.twilio.twiml`. Such paths answer 404 with code 20404.
+toll-free's network-level opt-out, HTTP redirects, GET webhooks, `timeLimit`, the timeouts and finishing keys of
+`Gather`, `Dial` and `Record`, resources of conferences, recording configurations, encryption and storage of recordings
+elsewhere, add-ons, composition hooks, tracks' subscriptions, chat services of one's own, roles, timers and media of
+conversations, TwiML beyond `local.twilio.twiml`. Such paths answer 404 with code 20404, or 59003.
 """
 
 from local.twilio.emulator import Emulator

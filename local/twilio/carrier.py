@@ -22,6 +22,7 @@ from local.twilio.signing import sign_link
 from local.twilio.state import Account, SnapshotError, State, new_sid
 from local.twilio.video import Video
 from local.twilio.voice import Voice
+from local.twilio.webhook_rules import WebhookRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +48,7 @@ class Carrier:
     recordings: Recordings
     video: Video
     voice: Voice
+    webhook_rules: WebhookRules
 
     def __init__(self, *, account_sid: str, auth_token: str, api_key: str, api_secret: str, clock: Clock) -> None:
         self.clock = clock
@@ -101,6 +103,7 @@ class Carrier:
         self.conversations = Conversations(state, now)
         self.compositions = Compositions(state, now, self.video, self._notices.append)
         self.voice = Voice(state, now, self._call_began, self.recordings.call_ended)
+        self.webhook_rules = WebhookRules(state, now)
 
     def _alerted(self, alert: Alert) -> None:
         self.on_alert(alert)

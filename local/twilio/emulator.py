@@ -20,7 +20,7 @@ from local.twilio.content import Content, first, serve
 from local.twilio.errors import TwilioError
 from local.twilio.faults import Faults
 from local.twilio.limits import BASELINE_PER_SECOND, Concurrency, RateLimit
-from local.twilio.routes import Exchange, Redirect, proxy, sim
+from local.twilio.routes import Exchange, Headed, Redirect, proxy, sim
 from local.twilio.simulator import ScriptError, Simulator
 from local.twilio.webhooks import Webhooks, http_get, http_post, is_loopback
 
@@ -130,6 +130,7 @@ class Emulator:
         host, path = _product(request)
         fault = self.faults.take("rest", f"{request.method} {host}{path}")
         account: Account | None = None
+        body: dict[str, Any] | Content | Redirect | Headed | None
         try:
             account = self._login(request, path)
             with self.concurrency.place(account.sid):
@@ -137,7 +138,7 @@ class Emulator:
                 status, body = self._answer(request, account, host, path, fault)
         except TwilioError as error:
             self._note(error, account, f"https://{host}{path}")
-            status, body = error.status, error.body()
+            status, body = error.status, _problem(error) if _name(host) == "webhooks" else error.body()
         self.callbacks.settle()
         response = self._response(request, status, body)
         if status == 401:
@@ -147,9 +148,13 @@ class Emulator:
         return _struck(response, fault), fault.mode == "lost-answer" and fault.status is None
 
     @staticmethod
-    def _response(request: Request, status: int, body: dict[str, Any] | Content | Redirect | None) -> Response:
+    def _response(request: Request, status: int, body: dict[str, Any] | Content | Redirect | Headed | None) -> Response:
         if isinstance(body, Content):
             return serve(body, request.headers.get("Range"))
+        if isinstance(body, Headed):
+            response = _json(status, body.body)
+            response.headers.update(body.headers)
+            return response
         if not isinstance(body, Redirect):
             return _json(status, body)
         host, _ = _product(request)
@@ -174,8 +179,19 @@ class Emulator:
             raise TwilioError(20429, "more than 30 requests a second over 5 seconds")
         # Before the form, which would use it up.
         raw = request.get_data()
-        wanted = request.headers.get("X-Twilio-Webhook-Enabled", "false").lower() == "true"
-        exchange = Exchange(carrier, self.simulator, account, path, request.args, request.form, raw, self.chat, wanted)
+        exchange = Exchange(
+            carrier,
+            self.simulator,
+            account,
+            path,
+            request.args,
+            request.form,
+            raw,
+            self.chat,
+            webhook_enabled=request.headers.get("X-Twilio-Webhook-Enabled", "false").lower() == "true",
+            idempotency_key=request.headers.get("Idempotency-Key"),
+            operation_failure=(fault.code or 59102) if fault and fault.mode == "fail-operation" else None,
+        )
         claimed: frozenset[tuple[str, str]] = frozenset()
         if handler is proxy.create_session:
             claimed = carrier.claim(service_sid, proxy.claimed_identifiers(exchange))
@@ -190,8 +206,7 @@ class Emulator:
             carrier.unclaim(claimed)
 
     def _match(self, method: str, host: str, path: str) -> tuple[Callable[..., routes.Answer], dict[str, str]]:
-        product = host.removesuffix(_DOMAIN).split(".")[0]
-        adapter = self._routes.bind("", path_info=f"/{product}{path}", default_method=method)
+        adapter = self._routes.bind("", path_info=f"/{_name(host)}{path}", default_method=method)
         try:
             handler, arguments = adapter.match()
         except MethodNotAllowed:
@@ -216,6 +231,16 @@ def _product(request: Request) -> tuple[str, str]:
         return host, request.path
     first, _, rest = request.path.removeprefix("/").partition("/")
     return (first.lower(), f"/{rest}") if first.endswith(_DOMAIN) else ("", request.path)
+
+
+def _name(host: str) -> str:
+    """Return the product's name in its host, which an edge may stand in too."""
+    return host.removesuffix(_DOMAIN).split(".")[0]
+
+
+def _problem(error: TwilioError) -> Headed:
+    headers = {"Content-Type": "application/problem+json"}
+    return Headed(error.problem(), headers | ({"Retry-After": "1"} if error.status == 429 else {}))
 
 
 def _refuse(fault: Fault | None) -> None:

@@ -66,6 +66,15 @@ CODES: Final[dict[int, Code]] = {
     53118: Code(400, "error", "Room completed"),
     53120: Code(400, "error", "Invalid Recording rule(s)"),
     53628: Code(400, "error", "Room recordings deleted"),
+    59000: Code(400, "error", "Validation Error"),
+    59003: Code(404, "error", "Resource Not Found"),
+    59004: Code(429, "error", "Too Many Requests"),
+    59100: Code(409, "error", "Resource Is Still In Use"),
+    59102: Code(409, "error", "Transaction Conflict"),
+    59103: Code(409, "error", "Resource Already Exists"),
+    59200: Code(400, "error", "Account Limit Reached"),
+    59201: Code(400, "error", "Referenced Resource Not Found"),
+    59202: Code(400, "error", "Security Guardrail Violation"),
     80103: Code(400, "error", "Participant has already been added to Session"),
     80201: Code(400, "warning", "No voice-capable proxy number is available"),
     80202: Code(400, "warning", "No message-capable proxy number is available"),
@@ -91,6 +100,10 @@ CODES: Final[dict[int, Code]] = {
 }
 
 
+_OWN: Final = {20001: 59000, 20404: 59003, 20429: 59004}
+"""What webhooks.twilio.com calls by codes of its own."""
+
+
 class TwilioError(Exception):
     """An answer of Twilio's REST API that is not a success.
 
@@ -102,6 +115,7 @@ class TwilioError(Exception):
         known = CODES[code]
         self.code = code
         self.status = status or known.status
+        self.detail = detail
         self.message = f"{known.message}: {detail}" if detail else known.message
         super().__init__(self.message)
 
@@ -112,6 +126,18 @@ class TwilioError(Exception):
             "message": self.message,
             "more_info": more_info(self.code),
             "status": self.status,
+        }
+
+    def problem(self) -> dict[str, object]:
+        """Return the error body of webhooks.twilio.com, after RFC 9457."""
+        code = _OWN.get(self.code, self.code)
+        title = CODES[code].message
+        return {
+            "type": more_info(code),
+            "title": title,
+            "status": self.status,
+            "detail": self.detail or title,
+            "code": code,
         }
 
 

@@ -9,7 +9,8 @@
   call; default: everything;
 - `mode`: see `WEBHOOK_MODES` and `REST_MODES`;
 - `times`: how often it strikes (default: until `DELETE /_sim/faults`), `after`: how many it lets pass first;
-- `seconds` for `slow` and `late`, `status` and `code` for `error`, `status` for `lost-answer`.
+- `seconds` for `slow` and `late`, `status` and `code` for `error`, `status` for `lost-answer`, `code` for
+  `fail-operation`.
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ WEBHOOK_MODES: Final = {
 }
 REST_MODES: Final = {
     "error": "an error answer and nothing done: `status` (500) and `code` (20500)",
-    "throttle": "429 with code 20429 and nothing done",
+    "throttle": "429 with code 20429 (59004 of webhooks.twilio.com) and nothing done",
     "lost-answer": "everything done, then the connection is reset, or `status` is answered if it is given",
     "slow": "the clock moves on by `seconds` first",
     "truncated": "half of the body, then the connection ends",
     "wrong-length": "half of the body, and a Content-Length that says so",
     "empty": "the status and the type, and no byte of the body",
+    "fail-operation": "202 to the change of a Webhook Rule, whose operation fails with `code` (59102): nothing changes",
     "wrong-type": "an HTML page with status 200 in place of the answer",
 }
 _KNOWN: Final = frozenset({"on", "match", "mode", "times", "after", "seconds", "status", "code"})

@@ -1,4 +1,4 @@
-"""Pages of lists in the two styles of Twilio's APIs. The newest record comes first.
+"""Pages of lists in the three styles of Twilio's APIs. The newest record comes first.
 
 A page token carries the counter of the last record shown, so records that come or go meanwhile shift nothing.
 """
@@ -36,8 +36,7 @@ class Page(Generic[Record]):
         newest_first: Sequence[Record] = sorted(records, key=lambda record: -record.seq)
         token = query.get("PageToken", "")
         if token:
-            last = _token(token)
-            self.start = next((i for i, r in enumerate(newest_first) if r.seq < last), len(newest_first))
+            self.start = _after(newest_first, "PageToken", token)
         else:
             self.start = self.number * self.size
         self.records = newest_first[self.start : self.start + self.size]
@@ -98,6 +97,25 @@ def v2010(
     }
 
 
+def tokens(
+    key: str, records: Iterable[Record], query: Mapping[str, str], render: Callable[[Record], Any], largest: int
+) -> dict[str, Any]:
+    """Return a page in the style of webhooks.twilio.com: no addresses, but the tokens of the neighbours."""
+    size = min(_number(query, "pageSize", DEFAULT_SIZE, least=1), largest)
+    newest_first: Sequence[Record] = sorted(records, key=lambda record: -record.seq)
+    token = query.get("pageToken", "")
+    start = _after(newest_first, "pageToken", token) if token else 0
+    shown = newest_first[start : start + size]
+    following = f"PA{shown[-1].seq:032x}" if start + size < len(newest_first) else None
+    # A page without a token would be no previous page to the official package.
+    before = newest_first[start - size - 1].seq if start > size else newest_first[0].seq + 1 if start else None
+    previous = None if before is None else f"PA{before:032x}"
+    return {
+        "meta": {"key": key, "pageSize": size, "nextToken": following, "previousToken": previous},
+        key: [render(record) for record in shown],
+    }
+
+
 def _number(query: Mapping[str, str], name: str, default: int, *, least: int) -> int:
     text = query.get(name)
     if text is None:
@@ -107,8 +125,10 @@ def _number(query: Mapping[str, str], name: str, default: int, *, least: int) ->
     return int(text)
 
 
-def _token(token: str) -> int:
+def _after(newest_first: Sequence[Counted], name: str, token: str) -> int:
+    """Return the place of the first record after the one that a token names."""
     try:
-        return int(token.removeprefix("PA"), 16)
+        last = int(token.removeprefix("PA"), 16)
     except ValueError:
-        raise TwilioError(20001, "PageToken is not one of this list's") from None
+        raise TwilioError(20001, f"{name} is not one of this list's") from None
+    return next((i for i, record in enumerate(newest_first) if record.seq < last), len(newest_first))

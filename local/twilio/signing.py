@@ -7,7 +7,7 @@ import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag
 
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import HMAC_SHA1, RequestValidator  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,12 +16,13 @@ SIGNATURE_HEADER = "X-Twilio-Signature"
 IDEMPOTENCY_HEADER = "I-Twilio-Idempotency-Token"
 
 
-def sign(auth_token: str, url: str, fields: Mapping[str, str]) -> str:
-    """Return the X-Twilio-Signature of a form POST: HMAC-SHA1 over the exact URL and every field, blank ones too.
+def sign(secret: str, url: str, fields: Mapping[str, str], algorithm: str = HMAC_SHA1) -> str:
+    """Return the X-Twilio-Signature of a form POST: an HMAC over the exact URL and every field, blank ones too.
 
-    The fragment is neither sent nor signed (https://www.twilio.com/docs/usage/security#validating-requests).
+    `secret` is the auth token, or that of a SharedKey with its algorithm. The fragment is neither sent nor signed
+    (https://www.twilio.com/docs/usage/security#validating-requests).
     """
-    signature: str = RequestValidator(auth_token).compute_signature(urldefrag(url).url, dict(fields))
+    signature: str = RequestValidator(secret).compute_signature(urldefrag(url).url, dict(fields), algorithm)
     return signature
 
 

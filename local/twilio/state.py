@@ -473,6 +473,94 @@ class ChatHooks:
 
 
 @dataclass(slots=True)
+class SharedKey:
+    """A key that signs webhooks in place of the auth token."""
+
+    id: str
+    account_sid: str
+    friendly_name: str
+    kind: str | None
+    secret: str
+    created: float
+    updated: float
+    seq: int
+
+
+@dataclass(slots=True)
+class AuthProfile:
+    """What Twilio proves itself with to a webhook's handler; `credentials` are by their REST names."""
+
+    id: str
+    account_sid: str
+    friendly_name: str
+    kind: str
+    credentials: dict[str, str]
+    created: float
+    updated: float
+    seq: int
+
+
+@dataclass(slots=True)
+class WebhookSetting:
+    """How webhooks are authenticated, signed and repeated; its objects are as the REST API takes them."""
+
+    id: str
+    account_sid: str
+    friendly_name: str
+    description: str
+    auth: dict[str, Any]
+    signature: dict[str, str] | None
+    connection: dict[str, Any] | None
+    edge_zones: dict[str, Any] | None
+    created: float
+    updated: float
+    seq: int
+
+
+@dataclass(slots=True)
+class WebhookRule:
+    """Which Setting applies to which URL. `match` is the value or the prefix, by `match_type`."""
+
+    id: str
+    account_sid: str
+    friendly_name: str
+    description: str
+    match_type: str
+    match: str
+    settings: list[dict[str, Any]]
+    """Each has a `settingId` and a `percentage`."""
+    created: float
+    updated: float
+    seq: int
+
+
+@dataclass(slots=True)
+class WebhookOperation:
+    """A change of a Rule on its way. `before` is the Rule as it was, `failure` the code of one that changes nothing."""
+
+    id: str
+    account_sid: str
+    resource_id: str
+    before: dict[str, Any] | None
+    failure: int | None
+    created: float
+    seq: int
+    looks: int = 0
+    completed: float | None = None
+
+
+@dataclass(slots=True)
+class WebhookAnswer:
+    """What a request with an idempotency key was answered, without a secret."""
+
+    account_sid: str
+    request: str
+    status: int
+    body: dict[str, Any] | None
+    headers: dict[str, str]
+
+
+@dataclass(slots=True)
 class Alert:
     """A debugger notification as Monitor lists it."""
 
@@ -532,6 +620,13 @@ class State:
     chat_messages: dict[str, ChatMessage] = field(default_factory=dict)
     chat_hooks: dict[str, ChatHooks] = field(default_factory=dict)
     """Keyed by account SID."""
+    shared_keys: dict[str, SharedKey] = field(default_factory=dict)
+    auth_profiles: dict[str, AuthProfile] = field(default_factory=dict)
+    webhook_settings: dict[str, WebhookSetting] = field(default_factory=dict)
+    webhook_rules: dict[str, WebhookRule] = field(default_factory=dict)
+    webhook_operations: dict[str, WebhookOperation] = field(default_factory=dict)
+    webhook_answers: dict[str, WebhookAnswer] = field(default_factory=dict)
+    """Keyed by account SID and idempotency key."""
     alerts: dict[str, Alert] = field(default_factory=dict)
     handsets: dict[str, Handset] = field(default_factory=dict)
     opt_outs: set[tuple[str, str]] = field(default_factory=set)
@@ -565,6 +660,12 @@ class State:
         "chat_participants": ChatParticipant,
         "chat_messages": ChatMessage,
         "chat_hooks": ChatHooks,
+        "shared_keys": SharedKey,
+        "auth_profiles": AuthProfile,
+        "webhook_settings": WebhookSetting,
+        "webhook_rules": WebhookRule,
+        "webhook_operations": WebhookOperation,
+        "webhook_answers": WebhookAnswer,
         "alerts": Alert,
         "handsets": Handset,
     }
@@ -587,6 +688,12 @@ class State:
             "chat_participants",
             "chat_messages",
             "chat_hooks",
+            "shared_keys",
+            "auth_profiles",
+            "webhook_settings",
+            "webhook_rules",
+            "webhook_operations",
+            "webhook_answers",
         }
     )
     """Tables that snapshots of before may lack."""

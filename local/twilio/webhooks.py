@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urldefrag, urlencode, urlsplit
 
 import urllib3
+from twilio.request_validator import HMAC_SHA1, SIGNATURE_SETTINGS_HEADER  # type: ignore[import-untyped]
 
 from local.twilio.events import cloud_events
 from local.twilio.moments import iso8601
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from local.twilio.carrier import Carrier
     from local.twilio.faults import Fault, Faults
     from local.twilio.state import Alert
+    from local.twilio.webhook_rules import Manner
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,6 +85,15 @@ class Reply:
     def ok(self) -> bool:
         """Whether the handler answered 2xx."""
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def outcome(self) -> str:
+        """What a Setting's retry policy calls it; empty for an answer below 400, and for what was never sent."""
+        if self.status is not None:
+            return "HTTP_5XX" if self.status >= 500 else "HTTP_4XX" if self.status >= 400 else ""
+        if self.problem in UNHEARD:
+            return ""
+        return "READ_TIMEOUT" if self.problem == "timeout" else "CONNECTION_TIMEOUT"
 
 
 def is_loopback(host: str | None) -> bool:
@@ -169,9 +180,24 @@ class Webhooks:
         return self._faults.take("webhook", f"{webhook.kind} {webhook.url}")
 
     def deliver_under(self, fault: Fault | None, webhook: Webhook) -> Reply:
-        """Send a webhook now under this fault, or none, and return the answer."""
+        """Send a webhook now under this fault, or none, and return the answer.
+
+        The Setting of its URL's Rule may have it repeated with the same token; a fault can strike each attempt.
+        """
+        token, url = str(uuid.uuid4()), urldefrag(webhook.url).url
+        with self._carrier.lock:
+            manner = self._carrier.webhook_rules.manner(webhook.account_sid, url)
+        if manner.read_seconds is not None:
+            webhook = replace(webhook, timeout=min(webhook.timeout, manner.read_seconds))
+        reply = self._once(fault, webhook, token, manner)
+        for _ in range(manner.retries):
+            if not manner.repeats(reply.outcome):
+                break
+            reply = self._once(self.strike(webhook), webhook, token, manner)
+        return reply
+
+    def _once(self, fault: Fault | None, webhook: Webhook, token: str, manner: Manner) -> Reply:
         mode = fault.mode if fault else ""
-        token = str(uuid.uuid4())
         if mode == "lost":
             return self._note(webhook, token, "lost", Reply(problem="lost"))
         if mode == "refuse":
@@ -183,25 +209,30 @@ class Webhooks:
         if fault is not None and mode == "slow":
             self._carrier.clock.advance(fault.seconds)
             mode = "timeout" if fault.seconds >= webhook.timeout else ""
-        reply = self._attempt(webhook, token)
+        reply = self._attempt(webhook, token, manner)
         if mode == "timeout":
             return self._note(webhook, token, "failed", Reply(problem="timeout"))
         if mode == "duplicate":
             self._note(webhook, token, "answered" if reply.problem is None else "failed", reply)
-            reply = self._attempt(webhook, token)
+            reply = self._attempt(webhook, token, manner)
         return self._note(webhook, token, "answered" if reply.problem is None else "failed", reply)
 
-    def _attempt(self, webhook: Webhook, token: str) -> Reply:
+    def _attempt(self, webhook: Webhook, token: str, manner: Manner) -> Reply:
         with self._carrier.lock:
             auth_token = self._carrier.state.accounts[webhook.account_sid].auth_token
+        secret, algorithm = (manner.secret, manner.algorithm) if manner.algorithm else (auth_token, HMAC_SHA1)
         url = urldefrag(webhook.url).url
         headers = {
             "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
             "User-Agent": "TwilioProxy/1.1",
             "Accept": "*/*",
-            SIGNATURE_HEADER: sign(auth_token, url, webhook.fields),
+            SIGNATURE_HEADER: sign(secret, url, webhook.fields, algorithm),
             IDEMPOTENCY_HEADER: token,
         }
+        if manner.algorithm:
+            headers[SIGNATURE_SETTINGS_HEADER] = f"key={manner.key_id},algorithm={algorithm}"
+        if manner.authorization:
+            headers["Authorization"] = manner.authorization
         return self._posted(replace(webhook, url=url), headers, urlencode(webhook.fields).encode())
 
     def _posted(self, webhook: Webhook, headers: Mapping[str, str], sent: bytes) -> Reply:

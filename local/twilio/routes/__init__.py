@@ -31,7 +31,15 @@ class Redirect:
     link: str
 
 
-Answer = tuple[int, dict[str, Any] | Content | Redirect | None]
+@dataclass(frozen=True, slots=True)
+class Headed:
+    """A JSON body with headers of its own."""
+
+    body: dict[str, Any] | None
+    headers: dict[str, str]
+
+
+Answer = tuple[int, dict[str, Any] | Content | Redirect | Headed | None]
 """HTTP status and JSON body, file or redirect; no body for 204."""
 
 
@@ -49,6 +57,9 @@ class Exchange:
     chat: Chat
     webhook_enabled: bool
     """Whether the client wants the webhooks of an action that otherwise only apps have (X-Twilio-Webhook-Enabled)."""
+    idempotency_key: str | None
+    operation_failure: int | None
+    """The error code with which a fault lets the operation fail that this call begins."""
 
     @property
     def query(self) -> dict[str, str]:
@@ -87,6 +98,7 @@ TABLES: Final = (
     "recordings",
     "video",
     "voice",
+    "webhooks",
 )
 """The modules with routes."""
 UNLOCKED: Final[set[Callable[..., Answer]]] = set()
