@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from parley import runtime
-from parley.core.signature import verify
+from parley.core.signature import SHA1, shared_key, verify
 from parley.web import Form, MalformedError, Request
 
 SIGNATURE = "x-twilio-signature"
+SIGNED_BY = "x-twilio-webhooks-signature-settings"
+"""Which SharedKey signed, and how, where it was not an auth token."""
 
 JSON_LIMIT = 1024 * 1024
 """Bytes of a JSON body: a batch of Event Streams is smaller."""
@@ -17,7 +19,7 @@ class ForgedError(Exception):
 
 
 def authenticate(request: Request) -> Form:
-    """Return the fields of a webhook that Twilio signed with one of the account's auth tokens.
+    """Return the fields of a webhook that Twilio signed with one of the account's auth tokens or SharedKeys.
 
     Raises ForgedError, MalformedError, SecretError.
     """
@@ -47,11 +49,16 @@ def _signature(request: Request) -> str:
 
 
 def _prove(request: Request, signature: str, *, form: Form | None = None, body: bytes = b"") -> None:
-    """Check a signature. One that fails makes the tokens be fetched anew, so that a rotation is picked up at once."""
+    """Check a signature. One that fails makes the keys be fetched anew, so that a rotation is picked up at once."""
     url = request.url(runtime.setting("PARLEY_PUBLIC_URL").rstrip("/"))
-    tokens = runtime.secrets().get().auth_tokens
-    if verify(tokens, url, signature, form=form, body=body):
+    key, algorithm = "", SHA1
+    if signed_by := request.headers.get(SIGNED_BY):
+        key, algorithm = shared_key(signed_by)
+        if not key:
+            raise ForgedError
+    keys = runtime.secrets().get().signing(key)
+    if verify(keys, url, signature, form=form, body=body, algorithm=algorithm):
         return
-    renewed = runtime.secrets().refresh().auth_tokens
-    if renewed == tokens or not verify(renewed, url, signature, form=form, body=body):
+    renewed = runtime.secrets().refresh().signing(key)
+    if renewed == keys or not verify(renewed, url, signature, form=form, body=body, algorithm=algorithm):
         raise ForgedError

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import phonenumbers
@@ -23,6 +24,9 @@ from twilio.rest import Client  # type: ignore[import-untyped]
 
 from infra.provider import ProviderError
 from infra.twilio.transport import Clock, Transport
+
+if TYPE_CHECKING:
+    from infra.twilio.webhook_rules import WebhookRules
 
 PAGE_SIZE: Final = 1000
 
@@ -44,6 +48,12 @@ _WAYS_OUT: Final = {
     21615: _NEEDS_ADDRESS,
     21631: _NEEDS_ADDRESS,
     21649: "Numbers of this country need an approved regulatory bundle: give its BU… SID as `bundleSid`.",
+    59100: "A Rule that Parley did not make sends webhooks by it: take it out there, then run `pulumi up` again.",
+    59102: "Somebody else changed the same resource at this moment: run `pulumi up` again.",
+    59103: "The account has a webhook Rule for this `url` already: import it by its id, or delete it.",
+    59200: "The account has 50 of these: delete those that nothing uses.",
+    59201: "Give the id of an AuthProfile or a SharedKey of this very account.",
+    59202: "Give an AuthProfile with OAuth 2.0 or Digest, or a narrower `url`.",
     80601: "The number is in another Proxy service, in a Messaging Service, or still draining from an earlier pool:"
     " take it out there (a number joins Proxy first and a Messaging Service second) or wait some minutes, then run"
     " `pulumi up` again.",
@@ -536,6 +546,15 @@ class Account:
         with self._tolerant(f"delete subscription {sid}"):
             self._rest.events.v1.subscriptions(sid).delete()
 
+    # The webhooks' configuration
+
+    @cached_property
+    def webhook_rules(self) -> WebhookRules:
+        """The account's webhook Settings and Rules."""
+        from infra.twilio.webhook_rules import WebhookRules  # noqa: PLC0415 - which needs what is in here
+
+        return WebhookRules(self._rest, self._told, self._found, self.clock)
+
     def _found(self, doing: str, read: Callable[[], _T]) -> _T | None:
         """Return what is read, None when it is gone."""
         try:
@@ -561,7 +580,7 @@ class Account:
         except TwilioServiceException as error:
             raise TwilioError(
                 doing,
-                f"Twilio answered {error.status}{_code(error.code, error.status)}: {_sentence(error.title)}",
+                f"Twilio answered {error.status}{_code(error.code, error.status)}: {_sentence(_problem(error))}",
                 status=error.status,
                 code=error.code,
             ) from None
@@ -669,6 +688,11 @@ def _able(kind: str, able: set[str]) -> bool:
 
 def _code(code: int | None, status: int | None) -> str:
     return f" (code {code})" if code and code != status else ""
+
+
+def _problem(error: TwilioServiceException) -> str:
+    """Return what a problem document says (RFC 9457): `detail` names the field."""
+    return ": ".join(filter(None, (error.title, error.detail)))
 
 
 def _sentence(text: str) -> str:

@@ -17,6 +17,7 @@ from infra.twilio.number_pool import NumberPool
 from infra.twilio.number_webhooks import NumberWebhooks
 from infra.twilio.proxy_service import ProxyService
 from infra.twilio.transport import Clock
+from infra.twilio.webhook_settings import WebhookSettings
 
 ENDPOINT_VARIABLE: Final = "PARLEY_TWILIO_ENDPOINT"
 """Environment variable with the endpoint, where the configuration gives none."""
@@ -44,7 +45,9 @@ class Parley(provider.Provider):
     name = "parley"
     version = "0.1.0"
     invokes = FUNCTIONS
-    resources = provider.table(ProxyService(), NumberPool(), NumberWebhooks(), MessagingService(), EventSink())
+    resources = provider.table(
+        ProxyService(), NumberPool(), NumberWebhooks(), MessagingService(), EventSink(), WebhookSettings()
+    )
 
     def schema(self) -> dict[str, Any]:
         """Return the package schema, kept in `schema.json`."""
@@ -84,7 +87,7 @@ class Parley(provider.Provider):
     ) -> tuple[Properties, list[CheckFailure]]:
         """Check a resource's inputs with the account at hand, so that a number nobody owns fails in the preview."""
         del naming
-        if not isinstance(resource, ProxyService | NumberPool | MessagingService | EventSink):
+        if not isinstance(resource, ProxyService | NumberPool | MessagingService | EventSink | WebhookSettings):
             raise TypeError(f"no checks for {type(resource).__name__}")
         return resource.check_for(self.ctx, inputs, old_inputs)
 

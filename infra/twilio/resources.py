@@ -23,6 +23,38 @@ Usecase = Literal["notifications", "marketing", "verification", "discussion", "p
 """What a Messaging Service is for."""
 
 
+RetryOn = Literal["HTTP_5XX", "CONNECTION_TIMEOUT", "READ_TIMEOUT"]
+"""What becomes of an attempt, as far as another one may follow."""
+SignatureAlgorithm = Literal["HMAC_SHA256", "HMAC_SHA1"]
+"""The hash of a webhook's signature."""
+
+
+class WebhookConnection(TypedDict):
+    """How Twilio reaches a webhook, and when it tries again; its own defaults hold for what is left out.
+
+    Timeouts are in ms, 100 to 15,000, the total one to 60,000. `retry_count` goes with `retry_on`. There is no retry
+    after a 4xx: a 403 is an answer that blocks an interaction.
+    """
+
+    connect_timeout_ms: NotRequired[pulumi.Input[int]]
+    read_timeout_ms: NotRequired[pulumi.Input[int]]
+    total_timeout_ms: NotRequired[pulumi.Input[int]]
+    retry_count: NotRequired[pulumi.Input[int]]
+    retry_on: NotRequired[pulumi.Input[Sequence[RetryOn]]]
+
+
+class WebhookSignature(TypedDict):
+    """Which SharedKey signs webhooks instead of the auth token: the gate has to know its secret.
+
+    `type` is Twilio's word for signing by a SharedKey, as its page on shared keys has it; it is passed on as it is.
+    `shared_key_id` is the key's id (webhooks_…). Another `algorithm` makes a new Setting.
+    """
+
+    type: pulumi.Input[str]
+    shared_key_id: pulumi.Input[str]
+    algorithm: pulumi.Input[SignatureAlgorithm]
+
+
 class NumberOrder(TypedDict):
     """Numbers of one kind to buy. They cost money from the moment they are bought.
 
@@ -391,6 +423,60 @@ class EventSink(_Resource):
                 "sid": None,
                 "subscription_sid": None,
                 "status": None,
+            },
+            opts,
+        )
+
+
+class WebhookSettings(_Resource):
+    """How Twilio sends the webhooks of a URL: a Rule and its Setting, a public beta.
+
+    Import it by the Rule's id (webhooks_rule_…). https://www.twilio.com/docs/usage/webhooks/webhook-configuration
+    """
+
+    name: pulumi.Output[str] = pulumi.property("name")
+    """Name of the Rule and its Setting."""
+    url: pulumi.Output[str] = pulumi.property("url")
+    """HTTPS URL whose webhooks are meant."""
+    auth_profile_id: pulumi.Output[str] = pulumi.property("authProfileId")
+    """Id of the AuthProfile by which Twilio authenticates itself."""
+    signature: pulumi.Output[dict[str, Any] | None] = pulumi.property("signature")
+    """Which SharedKey signs them."""
+    connection: pulumi.Output[dict[str, Any] | None] = pulumi.property("connection")
+    """Timeouts and retries."""
+    rule_id: pulumi.Output[str] = pulumi.property("ruleId")
+    """Id of the Rule."""
+    setting_id: pulumi.Output[str] = pulumi.property("settingId")
+    """Id of the Setting that it applies."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        name: pulumi.Input[str],
+        url: pulumi.Input[str],
+        auth_profile_id: pulumi.Input[str],
+        signature: pulumi.Input[WebhookSignature] | None = None,
+        connection: pulumi.Input[WebhookConnection] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Create the Setting and the Rule that applies it.
+
+        `name`: 1 to 255 characters, not secret. `url`: an HTTPS URL, or the beginning of some if it ends in a slash;
+        another one makes a new Rule. `auth_profile_id`: id of an AuthProfile, whose credentials stay at Twilio.
+        `signature`: the auth token signs unless given. `connection`: Twilio's own timeouts and retries unless given.
+        """
+        super().__init__(
+            "parley:index:WebhookSettings",
+            resource_name,
+            {
+                "name": name,
+                "url": url,
+                "auth_profile_id": auth_profile_id,
+                "signature": signature,
+                "connection": connection,
+                "rule_id": None,
+                "setting_id": None,
             },
             opts,
         )

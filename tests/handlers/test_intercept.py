@@ -11,7 +11,8 @@ from parley.adapters.secrets import TwilioCredentials
 from parley.adapters.twilio import TwilioCarrier
 from parley.core.consent import Scope, State, verify_chain
 
-from tests.handlers.world import ANA, BEN, POOL, SECOND_TOKEN, World, lines, problem_of
+from local.twilio.state import SharedKey
+from tests.handlers.world import ACCOUNT, ANA, BEN, GATE, POOL, SECOND_TOKEN, TOKEN, World, lines, problem_of
 
 MESSAGE, VOICE = "intercept-message", "intercept-voice"
 
@@ -178,6 +179,47 @@ class TestRotation:
         for _ in range(5):
             assert world.webhook(MESSAGE, **talk, token="wrong")["statusCode"] == 403
         assert fetched == ["x", "x"]
+
+
+class TestSharedKeys:
+    """Webhooks that a Rule of the account lets a SharedKey sign."""
+
+    def signed_by(self, world: World) -> SharedKey:
+        """Let a SharedKey sign all webhooks of the gate; return it."""
+        rules = world.emulator.carrier.webhook_rules
+        key = rules.create_shared_key(ACCOUNT, {"friendlyName": "gate"})
+        profile = rules.create_auth_profile(ACCOUNT, {"friendlyName": "gate", "type": "OAUTH2"})
+        setting = rules.create_setting(
+            ACCOUNT,
+            {
+                "friendlyName": "gate",
+                "auth": {"source": "REFERENCE", "authProfileId": profile.id},
+                "signature": {"sharedKeyId": key.id, "algorithm": "HMAC_SHA256"},
+            },
+        )
+        applied = [{"settingId": setting.id, "percentage": 100}]
+        rules.create_rule(ACCOUNT, {"matchType": "PREFIX_MATCH", "prefix": f"{GATE}/twilio/", "settings": applied})
+        world.clock.advance(31)
+        return key
+
+    def test_known_key_passes(self, world: World) -> None:
+        """A text whose webhooks a SharedKey signs passes once the gate knows its secret, and not before."""
+        session = world.conversation()
+        masked = session["participants"][0]["masked_number"]
+        key = self.signed_by(world)
+        assert not world.text(ANA, masked, "at the corner").connected
+        world.clock.advance(6)
+        world.store_tokens(TOKEN, **{key.id: key.secret})
+        assert world.text(ANA, masked, "on the bridge").connected
+        assert world.received(BEN) == ["on the bridge"]
+
+    @pytest.mark.parametrize("signed_by", ["key=webhooks_sharedkey_1,algorithm=HMAC_SHA256", "nonsense", "key=x"])
+    def test_auth_token_proves_nothing_then(self, world: World, talk: dict[str, Any], signed_by: str) -> None:
+        """A webhook that says a SharedKey signed it is not taken for genuine by the auth token, nor by another key."""
+        world.store_tokens(TOKEN, webhooks_sharedkey_2="s" * 32)
+        named = {"X-Twilio-Webhooks-Signature-Settings": signed_by}
+        assert world.webhook(MESSAGE, **talk)["statusCode"] == 200
+        assert world.webhook(MESSAGE, **talk, headers=named)["statusCode"] == 403
 
 
 class TestStopWords:

@@ -172,9 +172,10 @@ class World:
 
     # AWS ------------------------------------------------------------------------------------------------------
 
-    def store_tokens(self, *tokens: str) -> None:
-        """Put the Twilio credentials, with these auth tokens, where the functions look."""
-        text = json.dumps({"api_key": KEY, "api_secret": SECRET, "auth_tokens": list(tokens)})
+    def store_tokens(self, *tokens: str, **shared_keys: str) -> None:
+        """Put the Twilio credentials, with these auth tokens and SharedKeys, where the functions look."""
+        secret = {"api_key": KEY, "api_secret": SECRET, "auth_tokens": list(tokens), "shared_keys": shared_keys}
+        text = json.dumps(secret)
         self.secretsmanager.put_secret_value(SecretId=self.secret, SecretString=text)
 
     @property
@@ -292,9 +293,16 @@ class World:
         return session
 
     def webhook(
-        self, event: str, *, token: str = TOKEN, drop: tuple[str, ...] = (), signed: bool = True, **changes: Any
+        self,
+        event: str,
+        *,
+        token: str = TOKEN,
+        drop: tuple[str, ...] = (),
+        signed: bool = True,
+        headers: Mapping[str, str] | None = None,
+        **changes: Any,
     ) -> Answer:
-        """Let Twilio send the webhook of an event file, but for `changes`."""
+        """Let Twilio send the webhook of an event file, with more `headers`, but for `changes`."""
         loaded = load(event)
         form = {**loaded["form"], "interactionServiceSid": self.service_sid, **changes}
         if "interactionSid" in form:
@@ -303,7 +311,7 @@ class World:
             form.pop("interactionServiceSid")
         form = {name: value for name, value in form.items() if name not in drop}
         url = GATE + loaded["event"]["rawPath"]
-        headers = {}
+        headers = dict(headers or {})
         if signed:
             lists = {name: value if isinstance(value, list) else [value] for name, value in form.items()}
             headers["X-Twilio-Signature"] = sign(token, url, lists)

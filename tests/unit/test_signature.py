@@ -8,8 +8,11 @@ from urllib.parse import quote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from parley.core.signature import sign, spellings, verify
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from parley.core.signature import SHA1, SHA256, shared_key, sign, spellings, verify
+from twilio.request_validator import (  # type: ignore[import-untyped]
+    RequestValidator,
+    get_signature_algorithm,
+)
 
 TOKEN, OTHER = "t" * 32, "o" * 32
 NAMES = st.text("abcXYZ019_[]. é日", max_size=6)
@@ -30,10 +33,42 @@ class MultiDict(dict[str, list[str]]):
         return self[name]
 
 
-@given(URLS, FORMS, st.text("0123456789abcdef", min_size=1))
-def test_signature_is_that_of_the_official_package(url: str, form: dict[str, list[str]], token: str) -> None:
+@given(URLS, FORMS, st.text("0123456789abcdef", min_size=1), st.sampled_from([SHA1, SHA256]))
+def test_signature_is_that_of_the_official_package(
+    url: str, form: dict[str, list[str]], token: str, algorithm: str
+) -> None:
     """For any URL and form, blank and repeated fields too, the signature is the one that Twilio's own code makes."""
-    assert sign(token, url, form) == RequestValidator(token).compute_signature(url, MultiDict(form))
+    theirs = RequestValidator(token).compute_signature(url, MultiDict(form), algorithm)
+    assert sign(token, url, form, algorithm=algorithm) == theirs
+
+
+@given(URLS, FORMS)
+def test_signature_of_one_hash_proves_nothing_by_another(url: str, form: dict[str, list[str]]) -> None:
+    """What was signed by SHA-1 is not taken for signed by SHA-256, nor the other way round."""
+    for made, read in ((SHA1, SHA256), (SHA256, SHA1)):
+        signature = sign(TOKEN, url, form, algorithm=made)
+        assert verify([TOKEN], url, signature, form=form, algorithm=made)
+        assert not verify([TOKEN], url, signature, form=form, algorithm=read)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("key=webhooks_sharedkey_1,algorithm=HMAC_SHA256", ("webhooks_sharedkey_1", SHA256)),
+        ("algorithm=hmac_sha256, key=webhooks_sharedkey_1", ("webhooks_sharedkey_1", SHA256)),
+        ("key=webhooks_sharedkey_1,algorithm=HMAC_SHA1", ("webhooks_sharedkey_1", SHA1)),
+        ("key=webhooks_sharedkey_1,algorithm=HMAC_MD5", ("", "")),
+        ("key=webhooks_sharedkey_1", ("", "")),
+        ("key=,algorithm=HMAC_SHA256", ("", "")),
+        ("nonsense", ("", "")),
+        ("", ("", "")),
+    ],
+)
+def test_header_names_a_shared_key(header: str, expected: tuple[str, str]) -> None:
+    """A header names a SharedKey and a hash in any order; one that names no key or another hash proves nothing."""
+    assert shared_key(header) == expected
+    if expected[1]:
+        assert get_signature_algorithm(header).upper() == expected[1]
 
 
 @given(URLS, URLS, FORMS, st.booleans())

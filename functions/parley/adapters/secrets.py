@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,21 @@ class SecretError(Exception):
 class TwilioCredentials:
     """An API key for REST calls and the auth tokens that sign webhooks: two of them while one is rotated.
 
-    Not a dataclass: the intercept needs none, and `dataclasses` is a third of what it would import.
+    `shared_keys` are the secrets of SharedKeys by their ids, where one signs instead. Not a dataclass: the intercept
+    needs none, and `dataclasses` is a third of what it would import.
     """
 
-    __slots__ = ("api_key", "api_secret", "auth_tokens")
+    __slots__ = ("api_key", "api_secret", "auth_tokens", "shared_keys")
 
-    def __init__(self, api_key: str, api_secret: str, auth_tokens: tuple[str, ...]) -> None:
+    def __init__(
+        self, api_key: str, api_secret: str, auth_tokens: tuple[str, ...], shared_keys: Mapping[str, str] | None = None
+    ) -> None:
         self.api_key, self.api_secret, self.auth_tokens = api_key, api_secret, auth_tokens
+        self.shared_keys = shared_keys or {}
+
+    def signing(self, key: str) -> tuple[str, ...]:
+        """Return what a webhook may be signed with: the secret of the SharedKey that it names, or an auth token."""
+        return tuple(filter(None, (self.shared_keys.get(key),))) if key else self.auth_tokens
 
 
 class Secrets:
@@ -72,10 +81,14 @@ class Secrets:
             raise SecretError(f"the Twilio secret cannot be read ({type(error).__name__})") from None
         try:
             raw = json.loads(text)
-            credentials = TwilioCredentials(raw["api_key"], raw["api_secret"], tuple(filter(None, raw["auth_tokens"])))
+            tokens = tuple(filter(None, raw["auth_tokens"]))
+            shared = {str(key): str(secret) for key, secret in dict(raw.get("shared_keys") or {}).items()}
+            credentials = TwilioCredentials(raw["api_key"], raw["api_secret"], tokens, shared)
         except (KeyError, TypeError, ValueError):
             # Not chained: the error quotes the secret.
-            raise SecretError("the Twilio secret is not {api_key, api_secret, auth_tokens: […]}") from None
+            raise SecretError(
+                "the Twilio secret is not {api_key, api_secret, auth_tokens: […], shared_keys: {…}}"
+            ) from None
         if not credentials.auth_tokens:
             raise SecretError("the Twilio secret has no auth token")
         return credentials
