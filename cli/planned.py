@@ -8,6 +8,7 @@ placeholder (`REPLACE-…`) for a name is filled in and told as a gap. Every oth
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from cli.report_sources import PROJECT, Read, project_name
 from infra.package import PackageError
 from infra.section import PLACEHOLDER
 from infra.settings import NAMESPACE, SECRET_KEYS, Settings, SettingsError, load
+from infra.webhooks import KEYS as SHARED_KEYS
 
 # Names of one kind each, so that a placeholder becomes something that the settings take for a name.
 _SIDS: Mapping[str, str] = {
@@ -88,9 +90,19 @@ def filled(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         return _WORD.sub(lambda match: match[1] or "TO-BE-DECIDED", value)
 
     names = {key: fill(config[key], f"{NAMESPACE}:{key}", key) for key in _NAMING if key in config}
-    needed = SECRET_KEYS - {"twilioAuthTokenSecondary"}
+    needed = SECRET_KEYS - {"twilioAuthTokenSecondary", SHARED_KEYS}
     secrets = dict.fromkeys(sorted(needed | SECRET_KEYS & config.keys()), _MADE_UP)
+    if SHARED_KEYS in config:
+        secrets[SHARED_KEYS] = json.dumps(dict.fromkeys(_shared_keys(config), _MADE_UP))
     return {**config, **names, **secrets}, gaps
+
+
+def _shared_keys(config: Mapping[str, Any]) -> list[str]:
+    """Return the ids of SharedKeys: as they were set one by one, or the one that signs where all are one secret."""
+    held, webhooks = config[SHARED_KEYS], config.get("webhooks")
+    signature = webhooks.get("signature") if isinstance(webhooks, Mapping) else None
+    named = [signature.get("sharedKeyId")] if isinstance(signature, Mapping) else []
+    return [str(key) for key in [*(held if isinstance(held, Mapping) else ()), *named] if key and key != "secure"]
 
 
 def _config(file: Path, project: Path) -> tuple[dict[str, Any], set[str]]:

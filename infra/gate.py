@@ -242,6 +242,7 @@ class ConsentGate(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
+        shared = {key: secret.value for key, secret in twilio.shared_keys.items()}
         tokens = [twilio.auth_token, *([twilio.auth_token_secondary] if twilio.auth_token_secondary else [])]
         aws.secretsmanager.SecretVersion(
             "twilio",
@@ -252,6 +253,7 @@ class ConsentGate(pulumi.ComponentResource):
                         "api_key": twilio.api_key,
                         "api_secret": twilio.api_secret.value,
                         "auth_tokens": [token.value for token in tokens],
+                        **({"shared_keys": shared} if shared else {}),
                     }
                 )
             ),

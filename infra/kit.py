@@ -113,6 +113,8 @@ def assemble(settings: Settings) -> Kit:
         code=code,
         deployers=deployers,
     )
+    if settings.webhooks is not None:
+        line.configure_webhooks(api.url, settings.webhooks, consent_gate)
     monitoring = Monitoring("monitoring", settings, place, api=api, gate=consent_gate, records=records)
 
     deployed = declaration.locations(records, ledger, api, consent_gate, line)

@@ -16,8 +16,19 @@ from infra import documents
 from infra.options import component
 from infra.settings import Numbers, Purchase, Settings
 from infra.statements import Place
-from infra.twilio.resources import NumberOrder, NumberPool, NumberWebhooks, PoolNumber, Provider, ProxyService
+from infra.twilio.resources import (
+    NumberOrder,
+    NumberPool,
+    NumberWebhooks,
+    PoolNumber,
+    Provider,
+    ProxyService,
+    WebhookSettings,
+)
+from infra.webhooks import WebhookDelivery
 
+WEBHOOKS = "/twilio/"
+"""What the paths of all webhooks begin with."""
 CALLBACK = "/twilio/interaction"
 INTERCEPT = "/twilio/intercept"
 OUT_OF_SESSION = "/twilio/out-of-session"
@@ -81,6 +92,20 @@ class MaskedLine(pulumi.ComponentResource):
     def sids(self) -> tuple[pulumi.Input[str], ...]:
         """The SIDs at Twilio of what holds the copies of this stack: its Proxy services, or its account."""
         return tuple(each.sid for each in self.services) or (self._settings.twilio.account_sid,)
+
+    def configure_webhooks(
+        self, public_url: pulumi.Input[str], delivery: WebhookDelivery, gate: pulumi.Resource
+    ) -> None:
+        """Let Twilio send the gate's webhooks as declared, once the `gate` knows the key that signs them."""
+        WebhookSettings(
+            "gate-webhooks",
+            name=self._settings.prefix,
+            url=pulumi.Output.concat(public_url, WEBHOOKS),
+            auth_profile_id=delivery.auth_profile_id,
+            signature=delivery.signature,
+            connection=delivery.connection or None,
+            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=[gate])),
+        )
 
     def _proxy(self, public_url: pulumi.Input[str], mark: str) -> ProxyService:
         settings = self._settings

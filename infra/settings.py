@@ -36,9 +36,11 @@ from parley.env import DIRECT, PROXY, ConsentPolicy, Reader, SessionPolicy
 from parley.variables import Controller
 from pulumi.runtime import config as pulumi_config
 
+from infra import webhooks
 from infra.section import Secret, Section, redacted, shown
 from infra.twilio.limits import MOST
 from infra.twilio.resources import Capability, GeoMatchLevel, NumberSelectionBehavior
+from infra.webhooks import WebhookDelivery
 
 NAMESPACE = "parley"
 Environment = Literal["local", "dev", "staging", "prod"]
@@ -49,7 +51,7 @@ NUMBER_SELECTIONS: tuple[NumberSelectionBehavior, ...] = get_args(NumberSelectio
 NumberType = Literal["local", "mobile", "toll-free"]
 NUMBER_TYPES: tuple[NumberType, ...] = get_args(NumberType)
 NUMBER_CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
-SECRET_KEYS = frozenset({"twilioApiSecret", "twilioAuthToken", "twilioAuthTokenSecondary"})
+SECRET_KEYS = frozenset({"twilioApiSecret", "twilioAuthToken", "twilioAuthTokenSecondary", webhooks.KEYS})
 
 # What Twilio Proxy itself connects; chat and video go through the application's own channel.
 CARRIED_BY_PROXY = frozenset({"voice", "sms"})
@@ -130,13 +132,17 @@ class NumberChoice:
 
 @dataclass(frozen=True, slots=True)
 class Twilio:
-    """The account and its credentials. `endpoint` is a loopback stand-in's address, or None for Twilio itself."""
+    """The account and its credentials, the secrets of its SharedKeys by their ids among them.
+
+    `endpoint` is a loopback stand-in's address, or None for Twilio itself.
+    """
 
     account_sid: str
     api_key: str
     api_secret: Secret
     auth_token: Secret
     auth_token_secondary: Secret | None
+    shared_keys: Mapping[str, Secret]
     endpoint: str | None
 
 
@@ -201,6 +207,7 @@ class Settings:
     renotify_days: int | None
     jurisdiction: JurisdictionPolicy
     twilio: Twilio
+    webhooks: WebhookDelivery | None
     protection: Protection
     throttle: Throttle
     functions: Functions
@@ -253,6 +260,7 @@ def load(
     choice = root.section("numberChoice")
     session = root.section("session", required=True)
     consent = root.section("consent", required=True)
+    twilio = _twilio(root, environment, stored_in_clear)
     settings = Settings(
         project=project,
         stack=stack,
@@ -277,7 +285,8 @@ def load(
         consent=_consent(consent),
         renotify_days=consent.optional_whole("renotify", least=1, most=3650, unit="days"),
         jurisdiction=_jurisdiction(root.section("jurisdiction"), today),
-        twilio=_twilio(root, environment, stored_in_clear),
+        twilio=twilio,
+        webhooks=webhooks.delivery(root, twilio.shared_keys),
         protection=_protection(protection_section, environment),
         throttle=_throttle(root.section("throttle")),
         functions=_functions(root.section("functions"), environment),
@@ -607,6 +616,7 @@ def _twilio(root: Section, environment: Environment, stored_in_clear: Collection
         api_secret=root.secret("twilioApiSecret"),
         auth_token=root.secret("twilioAuthToken"),
         auth_token_secondary=root.secret("twilioAuthTokenSecondary") if root.has("twilioAuthTokenSecondary") else None,
+        shared_keys=webhooks.shared_keys(root),
         endpoint=_endpoint(root, environment),
     )
 

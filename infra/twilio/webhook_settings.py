@@ -22,16 +22,12 @@ from typing import Any, Final
 from infra.provider import UNKNOWN, CheckFailure, Live, PartialFailure, Properties, ProviderError, Resource
 from infra.twilio import rules
 from infra.twilio.client import Account, TwilioError, is_loopback
+from infra.twilio.limits import LEAST_TIMEOUT, TIMEOUTS, TYPE_ID
 from infra.twilio.webhook_rules import IN_USE, TAKEN, Rule, Setting
 
 LONGEST_NAME: Final = 255
 LONGEST_URL: Final = 2048
 
-TIMEOUTS: Final = {"connectTimeoutMs": 15_000, "readTimeoutMs": 15_000, "totalTimeoutMs": 60_000}
-"""The greatest timeouts, in ms; the least is 100 (docs/usage/webhooks/webhook-settings)."""
-LEAST_TIMEOUT: Final = 100
-
-_TYPE_ID: Final = re.compile(r"webhooks_[a-z_]+_[0-9a-z]{26}")
 _RULE_ID: Final = re.compile(r"webhooks_rule_[0-9a-z]{26}")
 
 
@@ -138,7 +134,7 @@ def _problems(given: Mapping[str, Any], *, loopback: bool) -> Iterator[CheckFail
 
 
 def _type_id(given: Any, path: str, what: str) -> Iterator[CheckFailure]:
-    if given is not UNKNOWN and not _TYPE_ID.fullmatch(given):
+    if given is not UNKNOWN and not TYPE_ID.fullmatch(given):
         yield CheckFailure(path, f"is no id of {what} (webhooks_… and 26 characters): Twilio's API lists them")
 
 

@@ -111,10 +111,13 @@ class Workspace:
             Path(empty, "Pulumi.yaml").write_text(f"name: {self._project_name()}\nruntime: python\n", "utf-8")
             self._command("stack", "init", self.stack, "--no-select", cwd=Path(empty))
 
-    def set_config(self, key: str, value: str, *, secret: bool = False) -> None:
-        """Set one key (`namespace:name`) of the configuration; secrets are encrypted with the home's passphrase."""
+    def set_config(self, key: str, value: str, *, secret: bool = False, path: bool = False) -> None:
+        """Set one key (`namespace:name`) of the configuration; secrets are encrypted with the home's passphrase.
+
+        With `path` it is one key of an object, such as `parley:tags.team`.
+        """
         # The value goes by stdin: every process of the machine can read a command line.
-        flags = ["--secret"] if secret else ["--plaintext"]
+        flags = ["--secret" if secret else "--plaintext", *(["--path"] if path else [])]
         self._command("config", "set", *flags, key, *self._where(), given=value)
 
     def set_all_config(self, plain: Mapping[str, str], secret: Mapping[str, str] | None = None) -> None:

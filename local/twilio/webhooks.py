@@ -74,12 +74,16 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back. `problem` is set instead of a status when there was no answer in time."""
+    """What came back. `problem` is set instead of a status when there was no answer in time.
+
+    `signed_by` is the id of the SharedKey that signed what was sent, empty for the auth token.
+    """
 
     status: int | None = None
     content_type: str = ""
     body: str = ""
     problem: str | None = None
+    signed_by: str = ""
 
     @property
     def ok(self) -> bool:
@@ -233,7 +237,8 @@ class Webhooks:
             headers[SIGNATURE_SETTINGS_HEADER] = f"key={manner.key_id},algorithm={algorithm}"
         if manner.authorization:
             headers["Authorization"] = manner.authorization
-        return self._posted(replace(webhook, url=url), headers, urlencode(webhook.fields).encode())
+        reply = self._posted(replace(webhook, url=url), headers, urlencode(webhook.fields).encode())
+        return replace(reply, signed_by=manner.key_id)
 
     def _posted(self, webhook: Webhook, headers: Mapping[str, str], sent: bytes) -> Reply:
         try:
@@ -253,6 +258,7 @@ class Webhooks:
                 "outcome": outcome,
                 "status": reply.status,
                 "problem": reply.problem,
+                "signed_by": reply.signed_by,
                 "idempotency_token": token,
                 "at": iso8601(self._carrier.clock.now()),
                 "fields": {

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,14 @@ class TestPreview:
         said = told(planned, "dev", NOW, project)
         assert "parley:twilioAuthToken: is stored in clear text" in said
         assert "in-clear-by-mistake" not in said
+
+    @pytest.mark.parametrize("keys", [{"secure": "v1:abc"}, {f"webhooks_sharedkey_{'0' * 26}": {"secure": "v1:abc"}}])
+    def test_shared_key_that_signs_is_taken_for_known(self, project: Path, keys: Mapping[str, Any]) -> None:
+        """The secrets of SharedKeys are made up as other secrets are, however they were set."""
+        key, profile = (f"webhooks_{kind}_{'0' * 26}" for kind in ("sharedkey", "authprofile"))
+        signature = {"type": "SHARED_KEY", "sharedKeyId": key}
+        change(project, "dev", webhooks={"authProfileId": profile, "signature": signature}, twilioSharedKeys=keys)
+        assert planned("dev", NOW, project)[0]["stack"] == "dev"
 
     def test_reserved_number_stays_an_adopted_one(self) -> None:
         """Equal placeholders become the same number, different ones different numbers."""
