@@ -287,6 +287,7 @@ def doctor(
             channels=declaration.get("channels", ()),
             gate=gate,
             stack=str(declaration.get("stack") or stack),
+            rules=[f"{declaration.get('project')}-{declaration.get('stack')}"],
         )
         if sizing:
             found += sizes.findings(declaration, made["dynamodb"], twilio, SystemClock(), gate=gate)

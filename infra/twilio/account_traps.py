@@ -6,8 +6,8 @@ looked at by hand; it changes no exit code. Numbers are named by their SIDs.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 from parley.adapters.live_twilio import RECORDING_DEFAULT, is_switched_off
 from parley.adapters.twilio_api import CONVERSATIONS, PROXY, VIDEO, VOICE
@@ -19,6 +19,7 @@ from infra.twilio import number_traps
 from infra.twilio.findings import Finding, Reads, Word, asked, present
 
 INTELLIGENCE: Final = "intelligence.twilio.com"
+WEBHOOKS: Final = "webhooks.twilio.com"
 
 
 def examine(
@@ -30,11 +31,13 @@ def examine(
     gate: str = "",
     stack: str = "",
     account: str = "",
+    rules: Collection[str] = (),
 ) -> list[Finding]:
     """Return what there is to say about each trap, for the account of a Proxy service, or for an `account` without one.
 
     `others` are further services, of which only the numbers are to be looked at.
-    `channels` are the stack's, `gate` is the address of its API, and `stack` what the names of its rooms begin with.
+    `channels` are the stack's, `gate` is the address of its API, and `stack` what the names of its rooms begin with;
+    `rules` are the names of its own webhook Rules.
     """
     return [
         asked("account-recording", lambda: _recording(twilio)),
@@ -50,6 +53,7 @@ def examine(
         ),
         *(_video(twilio, stack) if "video" in channels else []),
         *([asked("chat-webhooks", lambda: _chat(twilio, gate))] if "chat" in channels else []),
+        *([asked("webhook-rules", lambda: _rules(twilio, f"{gate.rstrip('/')}/twilio/", rules))] if gate else []),
     ]
 
 
@@ -147,6 +151,45 @@ def _chat(twilio: Reads, gate: str) -> Finding:
     else:
         return Finding(trap, Word.FINE, "the account's conversations ask this stack before a message is taken")
     return Finding(trap, Word.TRAP, what, fix)
+
+
+def _rules(twilio: Reads, gate: str, own: Collection[str]) -> Finding:
+    """https://www.twilio.com/docs/usage/webhooks/webhook-rules: one that matches decides how the gate is asked."""
+    trap, query = "webhook-rules", {"pageSize": "100"}  # an account has fifty at most
+    listed = present(lambda: list(twilio.entries("list-rules", WEBHOOKS, "/v1/Webhooks/Rules", query, "rules"))) or []
+    rules = [each for each in listed if each.get("friendlyName") not in own and _matches(each, gate)]
+    for rule in rules:
+        for share in rule.get("settings") or ():
+            setting = twilio.read("fetch-setting", WEBHOOKS, f"/v1/Webhooks/Settings/{share['settingId']}")
+            policy = (setting.get("connection") or {}).get("retryPolicy") or {}
+            if policy.get("retryCount") and {"HTTP_4XX", "ALL"} & set(policy.get("retryOn") or ()):
+                return Finding(
+                    trap,
+                    Word.TRAP,
+                    f"{rule['id']} repeats the gate's webhooks after a 403, which is its answer and no fault",
+                    "let its Setting retry after a 5xx or without an answer only, or declare parley:webhooks instead",
+                )
+            if setting.get("signature"):
+                return Finding(
+                    trap,
+                    Word.TRAP,
+                    f"{rule['id']} lets a SharedKey sign the gate's webhooks, which refuses all whose key it lacks",
+                    "declare it in parley:webhooks and parley:twilioSharedKeys, or take the gate out of the Rule",
+                )
+    if rules:
+        ids = ", ".join(sorted(str(each["id"]) for each in rules))
+        return Finding(trap, Word.FINE, f"{ids} matches the gate's webhooks and changes nothing that it needs")
+    return Finding(trap, Word.FINE, "nobody else's Rule decides how the gate is asked")
+
+
+def _matches(rule: Mapping[str, Any], gate: str) -> bool:
+    """Tell whether a Rule may match a webhook whose URL begins with `gate`."""
+    value, prefix = str(rule.get("value") or ""), str(rule.get("prefix") or "")
+    return (
+        rule.get("matchType") == "DEFAULT"
+        or value.startswith(gate)
+        or (prefix != "" and (gate.startswith(prefix) or prefix.startswith(gate)))
+    )
 
 
 def _recording(twilio: Reads) -> Finding:

@@ -305,6 +305,44 @@ def test_conversations_that_do_not_ask_are_a_trap(answer: Any, word: Word) -> No
     assert (OURS in finding.fix) is (word is Word.TRAP)
 
 
+WEBHOOK = "https://gate.example.com/twilio/"
+RULES = "webhooks.twilio.com/v1/Webhooks/Rules"
+REPEATING = {"connection": {"retryPolicy": {"retryCount": 1, "retryOn": ["HTTP_4XX"]}}}
+SIGNING = {"signature": {"type": "SHARED_KEY", "sharedKeyId": "webhooks_sharedkey_1"}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "setting", "word"),
+    [
+        ({"matchType": "PREFIX_MATCH", "prefix": WEBHOOK}, REPEATING, Word.TRAP),
+        ({"matchType": "PREFIX_MATCH", "prefix": "https://gate.example.com/"}, SIGNING, Word.TRAP),
+        ({"matchType": "EXACT_MATCH", "value": f"{WEBHOOK}intercept"}, SIGNING, Word.TRAP),
+        ({"matchType": "PREFIX_MATCH", "prefix": f"{WEBHOOK}call/"}, SIGNING, Word.TRAP),
+        ({"matchType": "DEFAULT"}, SIGNING, Word.TRAP),
+        ({"matchType": "DEFAULT"}, {"connection": {"readTimeoutMs": 5000}}, Word.FINE),
+        ({"matchType": "PREFIX_MATCH", "prefix": "https://other.example.com/"}, SIGNING, Word.FINE),
+        ({"matchType": "EXACT_MATCH", "value": "https://gate.example.com/other"}, SIGNING, Word.FINE),
+        ({"matchType": "DEFAULT", "friendlyName": "parley-prod"}, SIGNING, Word.FINE),
+        ({"matchType": "DEFAULT"}, 503, Word.UNKNOWN),
+    ],
+)
+def test_rule_of_somebody_else_is_a_trap(rule: dict[str, Any], setting: Any, word: Word) -> None:
+    """A Rule that repeats after a 403, or lets a key sign that the gate lacks, is told; the stack's own is not."""
+    made = {"id": "webhooks_rule_1", "settings": [{"settingId": "webhooks_setting_1", "percentage": 100}], **rule}
+    twilio = Told(answers={RULES: [made], "webhooks.twilio.com/v1/Webhooks/Settings/webhooks_setting_1": setting})
+    findings = account_traps.examine(twilio, SERVICE, gate="https://gate.example.com", rules=["parley-prod"])
+    (finding,) = (each for each in findings if each.trap == "webhook-rules")
+    assert finding.word is word
+    assert bool(finding.fix) is (word is not Word.FINE)
+
+
+@pytest.mark.parametrize(("answer", "word"), [([], Word.FINE), (404, Word.FINE), (403, Word.UNKNOWN)])
+def test_account_without_rules(answer: Any, word: Word) -> None:
+    """Without Rules, or without the beta, nothing decides; what Twilio does not tell is said."""
+    findings = account_traps.examine(Told(answers={RULES: answer}), SERVICE, gate="https://gate.example.com")
+    assert next(each for each in findings if each.trap == "webhook-rules").word is word
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -347,5 +385,5 @@ def test_real_account_is_examined(monkeypatch: pytest.MonkeyPatch) -> None:
         assert words["proxy-access"] == "fine"
         assert words["media-authentication"] == "by hand"
         assert (words["video-recordings-storage"], words["video-rooms"]) == ("fine", "fine")
-        assert words["chat-webhooks"] == "trap"
+        assert (words["chat-webhooks"], words["webhook-rules"]) == ("trap", "fine")
         assert datetime.fromisoformat(told["checkedAt"]) <= datetime.now(UTC)
