@@ -190,13 +190,16 @@ def webhook() -> dict[str, Any]:
     return {**event, "headers": headers, "body": base64.b64encode(urlencode(form).encode()).decode()}
 
 
-def cold(side: str, environment: dict[str, str]) -> float:
-    """Return what a side, or a handler, takes from start to first answer, in milliseconds. Raises BenchError."""
+def cold(side: str, environment: dict[str, str], **limits: Any) -> float:
+    """Return what a side, or a handler, takes from start to first answer, in milliseconds. Raises BenchError.
+
+    `limits` go to the process.
+    """
     Aws.answered.clear()
     began = time.perf_counter()
     command = [sys.executable, "-P", "-m", "awslambdaric", SIDES.get(side, side)]
     with subprocess.Popen(
-        command, env=environment, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command, env=environment, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **limits
     ) as child:
         answered = Aws.answered.wait(30)
         took = (time.perf_counter() - began) * 1000

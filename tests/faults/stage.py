@@ -744,6 +744,7 @@ def one_stage(served: Served, masking: str = "proxy") -> Iterator[Stage]:
             return carry()
 
         patch.setattr(runtime, "_client", functools.partial(_FaultyClient, stage))
+        patch.setattr("parley.adapters.secrets._in_a_thread", lambda work: work())
         patch.setattr(runtime, "_awaited_client", functools.partial(_FaultyClient, stage))
         patch.setattr(runtime, "SystemClock", functools.partial(SkewedClock, stage))
         patch.setattr(TwilioCarrier, "request", carried)

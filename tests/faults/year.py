@@ -615,6 +615,7 @@ def _deployed(
     year = Year(seed, world, archives, clock, clients)
     fused = {name: Fused(clients[name], clients["fuse"]) for name in ("dynamodb", "sqs", "secretsmanager", "s3", "kms")}
     patch.setattr(runtime, "_client", fused.__getitem__)
+    patch.setattr("parley.adapters.secrets._in_a_thread", lambda work: work())
     patch.setattr(runtime, "_awaited_client", fused.__getitem__)
     world.patch.setattr(runtime, "_patient_s3", lambda: fused["s3"])
     patch.setattr(handlers_world, "deliver", year.deliver)

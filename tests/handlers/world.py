@@ -532,6 +532,7 @@ def one_world(clock: Clock, emulator: Emulator, endpoint: str) -> Iterator[World
         # What is urgent has seconds of the real clock, and this machine may be busy with other tests.
         patch.setattr("parley.withdrawal.URGENT_SECONDS", 60.0)
         patch.setattr("parley.adapters.twilio_api.URGENT_TIMEOUT", Timeout(connect=10.0, read=30.0))
+        patch.setattr("parley.adapters.secrets._in_a_thread", lambda work: work())
         patch.setattr(runtime, "_client", aws)
         patch.setattr(runtime, "_awaited_client", aws)
         patch.setattr(runtime, "SystemClock", lambda: MovedClock(clock))

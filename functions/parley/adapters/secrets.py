@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 MAX_AGE = timedelta(minutes=5)
-"""How long credentials are used before they are fetched again."""
+"""How long credentials are used: whoever needs older ones waits for others."""
+
+RENEWED_AT = timedelta(minutes=4)
+"""From when on they are fetched anew beside the work, so that where webhooks come each minute none waits for that."""
 
 MIN_AGE = timedelta(seconds=5)
 """How soon after one refusal another one may cause a fetch, so that forgeries cannot drive the bill."""
@@ -44,15 +47,23 @@ class TwilioCredentials:
 
 
 class Secrets:
-    """Fetches the credentials once, keeps them for a bounded time, and fetches anew when they may have changed."""
+    """Fetches the credentials once, keeps them for a bounded time, and fetches anew when they may have changed.
 
-    def __init__(self, client: Any, arn: str, clock: Clock) -> None:
+    `beside` runs something while the caller goes on: in a thread unless given. One that Lambda stops with its execution
+    environment goes on, or fails, with the next webhook.
+    """
+
+    def __init__(
+        self, client: Any, arn: str, clock: Clock, beside: Callable[[Callable[[], None]], None] | None = None
+    ) -> None:
         self._client = client
         self._arn = arn
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: tuple[datetime, TwilioCredentials] | None = None
         self._refreshed: datetime | None = None
+        self._renewed: datetime | None = None
+        self._beside = beside or _in_a_thread
 
     def get(self) -> TwilioCredentials:
         """Return the credentials, at most five minutes old. Raises SecretError."""
@@ -60,7 +71,22 @@ class Secrets:
             now = self._clock.now()
             if self._kept is None or now - self._kept[0] >= MAX_AGE:
                 self._kept = (now, self._fetch())
-            return self._kept[1]
+            since, credentials = self._kept
+            due = now - since >= RENEWED_AT and (self._renewed is None or now - self._renewed >= MIN_AGE)
+            if due:
+                self._renewed = now
+        if due:
+            self._beside(lambda: self._renew(now))
+        return credentials
+
+    def _renew(self, began: datetime) -> None:
+        try:
+            fetched = self._fetch()
+        except SecretError:
+            return  # the kept ones are good for a minute more, in which others try
+        with self._lock:
+            if self._kept is None or self._kept[0] < began:  # what was fetched since is newer
+                self._kept = (began, fetched)
 
     def refresh(self) -> TwilioCredentials:
         """Return the credentials, fetched anew unless a refusal caused that a moment ago. Raises SecretError.
@@ -92,3 +118,7 @@ class Secrets:
         if not credentials.auth_tokens:
             raise SecretError("the Twilio secret has no auth token")
         return credentials
+
+
+def _in_a_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, daemon=True).start()
