@@ -76,9 +76,13 @@ def reasons(decided: Decision) -> list[str]:
 
 
 def failure(event: str, error: BaseException, **fields: Value) -> None:
-    """Write that something failed: the kind of error and where, but not its text, which may quote the request."""
+    """Write that something failed: the kind of error and where, but not its text, which may quote the request.
+
+    Of what Twilio refused, the operation, the HTTP status and Twilio's code are told too (`parley.ports.CarrierError`).
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     where = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else ""
-    emit(event, "ERROR", error=type(error).__name__, where=where, **fields)
+    refused = {name: getattr(error, name) for name in ("operation", "status", "code") if hasattr(error, "operation")}
+    emit(event, "ERROR", error=type(error).__name__, where=where, **{**refused, **fields})
