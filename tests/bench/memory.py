@@ -35,9 +35,6 @@ COLD_ROUNDS: Final = 7
 WARM_CALLS: Final = 200
 IDLE: Final = 0.03
 """Seconds between two webhooks, in which the share is given anew."""
-GB_SECOND: Final = 0.0000133334
-"""USD, arm64 in us-east-1, as of 2026: list prices change."""
-
 _WARM: Final = """
 import contextlib, importlib, io, json, resource, sys, time
 module, _, name = sys.argv[1].rpartition(".")
@@ -114,7 +111,7 @@ def bought(memory: int, environment: dict[str, str], handler: str, event: Path) 
 
 def main() -> None:
     """Print a table of what each memory buys the intercept, and the entry of calls."""
-    print(f"| MB | what | start to first answer | warm, p50 | warm, p99 | of a million: USD | in use |\n|{'---|' * 7}")  # noqa: T201
+    print(f"| MB | what | start to first answer | warm, p50 | warm, p99 | in use |\n|{'---|' * 6}")  # noqa: T201
     with tempfile.TemporaryDirectory() as folder, aws() as environment:
         gate_event = Path(folder, "gate.json")
         gate_event.write_text(json.dumps(webhook()))
@@ -128,12 +125,8 @@ def main() -> None:
 
 
 def row(what: str, one: Bought) -> str:
-    """Return a row of the table. A million answers cost their time in whole ms, besides Lambda's price of requests."""
-    cost = 1_000_000 * max(1, -(-one.warm // 1)) / 1000 * one.memory / 1024 * GB_SECOND
-    return (
-        f"| {one.memory} | {what} | {one.cold:.0f} ms | {one.warm:.2f} ms | {one.p99:.1f} ms | {cost:.2f} |"
-        f" {one.used:.0f} MB |"
-    )
+    """Return a row of the table."""
+    return f"| {one.memory} | {what} | {one.cold:.0f} ms | {one.warm:.1f} ms | {one.p99:.1f} ms | {one.used:.0f} MB |"
 
 
 if __name__ == "__main__":
