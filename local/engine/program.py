@@ -113,6 +113,7 @@ def _run(program: str, parallel: int) -> int:
         loop.close()
         sys.stdout.flush()
         sys.stderr.flush()
+        gc.freeze()  # else the interpreter looks through everything once more before it ends
     return 0
 
 
