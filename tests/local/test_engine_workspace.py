@@ -226,20 +226,18 @@ class TestPlugin:
         folder.mkdir()
         options = f"runtime:\n  name: python\n  options:\n    virtualenv: {LANGUAGE_HOST.parents[2] / '.venv'}\n"
         (folder / "PulumiPlugin.yaml").write_text(options)
-        (folder / "__main__.py").write_text((DEPOT / "provider.py").read_text())
+        told = f"import os, sys; open({str(folder / 'told')!r}, 'w').write(f'{{os.getpid()}} {{sys.prefix}}')\n"
+        provider = (DEPOT / "provider.py").read_text()
+        marker = "from __future__ import annotations\n"
+        assert marker in provider
+        (folder / "__main__.py").write_text(provider.replace(marker, marker + told))
         project = shop.project / "Pulumi.yaml"
         project.write_text(project.read_text().replace(str(DEPOT), str(folder)))
-        seen: list[psutil.Process] = []
-
-        def watch(step: Step, ended: bool) -> None:
-            if ended and step.name == "one":
-                seen.extend(one for one in psutil.Process().children(recursive=True) if str(folder) in one.cmdline())
-
-        shop.workspace._on_step = watch
         assert shop.workspace.up().changes == {"create": 2}
         assert (shop.items / "one").read_text() == "hello"
-        assert seen
-        _, alive = psutil.wait_procs(seen, timeout=10)
+        pid, prefix = (folder / "told").read_text().split()
+        assert Path(prefix) == LANGUAGE_HOST.parents[2] / ".venv"
+        _, alive = psutil.wait_procs([psutil.Process(int(pid))] if psutil.pid_exists(int(pid)) else [], timeout=10)
         assert alive == []
 
 
