@@ -19,7 +19,9 @@ from infra.provider import ProviderError
 from infra.twilio.client import TwilioError
 from infra.twilio.transport import Clock
 
-POLL_SECONDS: Final = 2.0
+FIRST_POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 4.0
+"""How long to wait before an operation is looked at again: twice as long each time, so much at most."""
 LONGEST_SECONDS: Final = 300.0
 """How long an operation is waited for: Twilio says 30 to 60 seconds."""
 
@@ -32,6 +34,10 @@ TAKEN: Final = 59103
 """Twilio's code for a Rule whose URL has one already (docs/api/errors/59103)."""
 
 _T = TypeVar("_T")
+
+
+class GivenUpError(ProviderError):
+    """Twilio gave an operation up: nothing was changed by it."""
 
 
 @dataclass(frozen=True)
@@ -147,21 +153,22 @@ class WebhookRules:
         return str(names["operation-id"])
 
     def wait(self, operation: str) -> None:
-        """Wait until an operation is in force everywhere. Raises ProviderError if it failed or takes too long."""
-        until = self._clock.now() + LONGEST_SECONDS
+        """Wait until an operation is in force everywhere. Raises GivenUpError; ProviderError if it takes too long."""
+        until, pause = self._clock.now() + LONGEST_SECONDS, FIRST_POLL_SECONDS
         while True:
             with self._told(f"read webhook operation {operation}"):
                 found = self._rest.operations(operation).fetch()
             if found.status == DONE:
                 return
             if found.status in BROKEN:
-                raise ProviderError(f"Twilio gave up changing the webhook Rule ({_why(found)}): run `pulumi up` again")
+                raise GivenUpError(f"Twilio gave up changing the webhook Rule ({_why(found)}): run `pulumi up` again")
             if self._clock.now() >= until:
                 raise ProviderError(
                     f"the webhook Rule is not in force everywhere after {LONGEST_SECONDS:.0f} seconds"
                     f" (operation {operation} is {found.status}): run `pulumi up` again to wait for it"
                 )
-            self._clock.wait(POLL_SECONDS)
+            self._clock.wait(pause)
+            pause = min(2 * pause, POLL_SECONDS)
 
     def _keyed(self, doing: str, send: Callable[[str], _T]) -> _T:
         """Send a request, and again with the same key where no good answer came."""

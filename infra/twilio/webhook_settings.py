@@ -23,7 +23,7 @@ from infra.provider import UNKNOWN, CheckFailure, Live, PartialFailure, Properti
 from infra.twilio import rules
 from infra.twilio.client import Account, TwilioError, is_loopback
 from infra.twilio.limits import LEAST_TIMEOUT, TIMEOUTS, TYPE_ID
-from infra.twilio.webhook_rules import IN_USE, TAKEN, Rule, Setting
+from infra.twilio.webhook_rules import IN_USE, TAKEN, GivenUpError, Rule, Setting
 
 LONGEST_NAME: Final = 255
 LONGEST_URL: Final = 2048
@@ -67,6 +67,8 @@ class WebhookSettings(Resource[Account]):
         state = _state(inputs, id_, setting.id)
         try:
             at.wait(operation)
+        except GivenUpError:
+            raise  # there is no Rule; its Setting is taken up by the next run
         except ProviderError as error:
             raise PartialFailure(id_, state, [str(error)]) from None
         return id_, state

@@ -194,6 +194,8 @@ def test_operation_that_failed(stack: TwilioStack, profile: str) -> None:
     with pytest.raises(Refused) as caught:
         up(stack, profile)
     assert "gave up" in str(caught.value)
+    assert caught.value.half_done is None
+    assert state_of(stack).webhook_rules == {}
     made = up(stack, profile)
     stack.fault(mode="fail-operation", match=f"PATCH {RULES}", times=1)
     with pytest.raises(Refused, match="gave up"):
