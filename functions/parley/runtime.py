@@ -322,7 +322,8 @@ def prepare(*services: str, also: Sequence[Callable[[], object]] = ()) -> None:
 @functools.cache
 def _awaited_client(service: str) -> Any:
     """Return a client whose reads go without boto3 where they can: Twilio waits for them."""
-    from parley.adapters.signed import Client, signed  # noqa: PLC0415
+    from parley.adapters.awaited import Client  # noqa: PLC0415
+    from parley.adapters.signed import signed  # noqa: PLC0415
 
     return Client(service, signed(service, os.environ), lambda: _client(service))
 

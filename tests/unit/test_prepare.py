@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from parley import runtime
-from parley.adapters.signed import Client
+from parley.adapters.awaited import Client
 
 
 class Service:

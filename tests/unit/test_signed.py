@@ -23,7 +23,8 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 from parley.adapters import signed as module
-from parley.adapters.signed import TARGETS, Client, Signed, signed
+from parley.adapters.awaited import Client
+from parley.adapters.signed import TARGETS, Signed, signed
 
 USUAL = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "not/a+secret", "AWS_REGION": "eu-west-1"}
 KEY = {"TableName": "ledger", "Key": {"pk": {"S": "SESSION#KC1"}, "sk": {"S": "SESSION"}}}
@@ -305,6 +306,8 @@ print(*sorted(set(sys.modules) - before))
 GATE = {
     "parley",
     "parley.adapters",
+    "parley.adapters.awaited",
+    "parley.adapters.connection",
     "parley.adapters.secrets",
     "parley.adapters.session_items",
     "parley.adapters.signed",
@@ -350,8 +353,8 @@ CALL_ENTRY = GATE | {
 @pytest.mark.parametrize(
     ("handler", "adapters", "more", "ours"),
     [
-        ("intercept", "secrets, session_items, signed", "", INTERCEPT),
-        ("inbound_call", "secrets, signed, line_items, identity", "from parley import variables", CALL_ENTRY),
+        ("intercept", "awaited, secrets, session_items", "", INTERCEPT),
+        ("inbound_call", "awaited, secrets, line_items, identity", "from parley import variables", CALL_ENTRY),
     ],
 )
 def test_nothing_else_is_loaded(handler: str, adapters: str, more: str, ours: set[str]) -> None:

@@ -18,10 +18,12 @@ import re
 import threading
 import time
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Mapping
-from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead, RemoteDisconnected
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
+
+from parley.adapters.connection import Connection, UnusualError
 
 TIMEOUT = 1.5
 """Seconds for one attempt; the second one has a connection of its own, since a kept one may have been closed."""
@@ -38,58 +40,6 @@ _BYTES = re.compile(rb'\{\s*"BS?"\s*:')
 _REGION = re.compile(r"(us|eu|ap|ca|sa|me|af|il|mx)-[a-z]+-[0-9]")
 _UNUSUAL = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost"})
-
-_LINE, _LINES = 8192, 100
-"""Bytes of one line of an answer's head, and lines of it."""
-
-
-class UnusualError(Exception):
-    """An answer came in a form that is not read here."""
-
-
-class Connection:
-    """One HTTP/1.1 connection that stays open, for requests whose answers say how long they are.
-
-    `http.client` opens it; what goes over it is written and read here, since its parsers, made for mail, take a third
-    of the time of a read. Raises OSError and HTTPException.
-    """
-
-    def __init__(self, opened: HTTPConnection) -> None:
-        self._opened = opened
-        opened.connect()
-        self._file = opened.sock.makefile("rb")
-
-    def post(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        """Send a request in one piece; return the status and the body of its answer. Raises UnusualError."""
-        head = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        self._opened.sock.sendall(f"POST / HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        version, _, rest = self._line().partition(b" ")
-        length = None
-        for _ in range(_LINES):
-            name, colon, value = self._line().partition(b":")
-            if not name and not colon:
-                break
-            if name.lower() == b"content-length":
-                length = int(value) if value.strip().isdigit() else None
-        else:
-            raise UnusualError
-        if version != b"HTTP/1.1" or not rest[:3].isdigit() or length is None:
-            raise UnusualError
-        text = self._file.read(length)
-        if len(text) < length:
-            raise IncompleteRead(text, length - len(text))
-        return int(rest[:3]), text
-
-    def _line(self) -> bytes:
-        line = self._file.readline(_LINE)
-        if not line.endswith(b"\n"):
-            raise RemoteDisconnected("no answer")
-        return line.rstrip(b"\r\n")
-
-    def close(self) -> None:
-        """Close it."""
-        self._file.close()
-        self._opened.close()
 
 
 class Signed:
@@ -183,45 +133,3 @@ def signed(service: str, environ: Mapping[str, str]) -> Signed | None:
     if not usual or named or (own and urlsplit(own).hostname not in _LOOPBACK):
         return None
     return Signed(service, region, environ, own or f"https://{service}.{region}.amazonaws.com")
-
-
-class Client:
-    """boto3's client of one service, made when it is needed; reads of `TARGETS` go without it where they can."""
-
-    def __init__(self, service: str, reads: Signed | None, make: Callable[[], Any]) -> None:
-        self._service, self._reads, self._make = service, reads, make
-        self._lock = threading.Lock()
-        self._made: Any = None
-
-    def connect(self) -> None:
-        """Open the connection of the reads, if they go without boto3. Raises OSError."""
-        if self._reads is not None:
-            self._reads.connect()
-
-    def load(self) -> None:
-        """Make boto3's client, if the reads do not go without it."""
-        if self._reads is None:
-            self._full()
-
-    def close(self) -> None:
-        """Close the connection of the reads."""
-        if self._reads is not None:
-            self._reads.close()
-
-    def __getattr__(self, operation: str) -> Any:
-        """Return an operation."""
-        if self._reads is None or TARGETS.get(operation, ("",))[0] != self._service:
-            return getattr(self._full(), operation)
-        reads = self._reads
-
-        def ask(**arguments: Any) -> Any:
-            answer = reads.ask(operation, arguments)
-            return getattr(self._full(), operation)(**arguments) if answer is None else answer
-
-        return ask
-
-    def _full(self) -> Any:
-        with self._lock:
-            if self._made is None:
-                self._made = self._make()
-            return self._made
