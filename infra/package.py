@@ -13,8 +13,8 @@ import base64
 import hashlib
 import importlib.metadata
 import os
+import re
 import tempfile
-import tomllib
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -119,8 +119,9 @@ def _installed() -> importlib.metadata.Distribution | None:
 
 
 def _locked_version(lock: Path) -> str:
-    packages = tomllib.loads(lock.read_text(encoding="utf-8"))["package"]
-    return next((str(each["version"]) for each in packages if each["name"] == VENDORED), "none")
+    # Parsing the whole of it would take a tenth of the program's time.
+    found = re.search(rf'^name = "{VENDORED}"\nversion = "([^"]+)"$', lock.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else "none"
 
 
 def _digest(path: Path) -> str:
