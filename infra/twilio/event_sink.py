@@ -91,11 +91,8 @@ class EventSink(Resource[Account]):
 
 
 def _problems(given: Mapping[str, Any], *, loopback: bool) -> Iterator[CheckFailure]:
-    text, types = given["description"], given["types"]
-    if text is not UNKNOWN and not 1 <= len(text) <= LONGEST_DESCRIPTION:
-        yield CheckFailure("description", f"has {len(text)} characters; give 1 to {LONGEST_DESCRIPTION}")
-    if text is not UNKNOWN and rules.E164.search(text):
-        yield CheckFailure("description", "looks as if it held a phone number, and descriptions are not secret")
+    types = given["types"]
+    yield from rules.label(given["description"], "description", LONGEST_DESCRIPTION)
     yield from rules.webhook(given["destination"], "destination", loopback=loopback)
     if types is UNKNOWN:
         return

@@ -101,6 +101,16 @@ def sid(given: Any, prefix: str, path: str, what: str) -> Iterator[CheckFailure]
         yield CheckFailure(path, f"is no {prefix}… SID ({prefix} and 32 hexadecimal digits): give {what}")
 
 
+def label(given: Any, path: str, longest: int) -> Iterator[CheckFailure]:
+    """Ask for a text of 1 to `longest` characters that everybody may read: without a phone number."""
+    if not isinstance(given, str):
+        return
+    if not 1 <= len(given) <= longest:
+        yield CheckFailure(path, f"has {len(given)} characters; give 1 to {longest}")
+    if E164.search(given):
+        yield CheckFailure(path, "looks as if it held a phone number, and it is not secret")
+
+
 def webhook(given: Any, path: str, *, loopback: bool) -> Iterator[CheckFailure]:
     """Ask for a URL that Twilio can call: HTTPS, at most 4,000 characters, no credentials, no fragment.
 

@@ -116,11 +116,8 @@ class WebhookSettings(Resource[Account]):
 
 
 def _problems(given: Mapping[str, Any], *, loopback: bool) -> Iterator[CheckFailure]:
-    name, url = given["name"], given["url"]
-    if name is not UNKNOWN and not 1 <= len(name) <= LONGEST_NAME:
-        yield CheckFailure("name", f"has {len(name)} characters; give 1 to {LONGEST_NAME}")
-    if name is not UNKNOWN and rules.E164.search(name):
-        yield CheckFailure("name", "looks as if it held a phone number, and names are not secret")
+    url = given["url"]
+    yield from rules.label(given["name"], "name", LONGEST_NAME)
     yield from rules.webhook(url, "url", loopback=loopback)
     if url is not UNKNOWN and len(url) > LONGEST_URL:
         yield CheckFailure("url", f"is {len(url)} characters long; a webhook Rule takes {LONGEST_URL:,}")
