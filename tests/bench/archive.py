@@ -4,8 +4,9 @@ Source and sink are one small server in a process of its own, which makes the so
 is given, so that neither a disk nor moto is measured. Ours is what the function does: Twilio's media through
 `TwilioRecords`, each part hashed, signed and sent through boto3, the whole hashed, and the header held against it.
 There are three peers, none of which hashes or proves anything of its own: a plain streamed copy, which reads a part and
-sends it with boto3, one after the other; boto3's `upload_fileobj` of the same stream, which sends ten parts at once;
-and as the floor a loop that reads one socket and writes another one, a quarter of a megabyte at a time.
+sends it with boto3, one after the other (over loopback and over a network of `NETWORK`); boto3's `upload_fileobj` of
+the same stream, which sends ten parts at once; and as the floor a loop that reads one socket and writes another one, a
+quarter of a megabyte at a time.
 
 `python -m tests.bench.archive BYTES` archives so many bytes and prints the peak of its memory in kilobytes.
 """
@@ -39,6 +40,8 @@ from parley.core.records import Resource, ResourceKind
 ACCOUNT = "AC" + "1" * 32
 SECOND = 32_000
 """Bytes of a second in two channels."""
+NETWORK = 75e6
+"""Bytes a second of a network as a function has it: some 600 Mbit a second."""
 SIZES = (1_000_000, 64_000_000, 2_000_000_044)
 """The files over which memory has to be flat, in bytes."""
 _BLOCK = bytes(range(256)) * 4096
@@ -58,14 +61,14 @@ def media(size: int) -> Resource:
 # The server ---------------------------------------------------------------------------------------------------
 
 
-def _serve(listener: socket.socket) -> None:
+def _serve(listener: socket.socket, rate: float) -> None:
     while True:
         connection, _ = listener.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=_talk, args=(connection,), daemon=True).start()
+        threading.Thread(target=_talk, args=(connection, rate), daemon=True).start()
 
 
-def _talk(connection: socket.socket) -> None:
+def _talk(connection: socket.socket, rate: float) -> None:
     held, room = b"", memoryview(bytearray(1 << 20))
     while True:
         while b"\r\n\r\n" not in held:
@@ -82,21 +85,23 @@ def _talk(connection: socket.socket) -> None:
         while left > 0:
             left -= connection.recv_into(room, min(left, len(room)))
         held = b""
-        _answer(connection, match["verb"], match["path"].decode())
+        _answer(connection, match["verb"], match["path"].decode(), rate)
 
 
-def _answer(connection: socket.socket, verb: bytes, path: str) -> None:
+def _answer(connection: socket.socket, verb: bytes, path: str, rate: float) -> None:
     if verb == b"GET":
         found = re.search(r"RE([0-9a-f]{32})", path)
         assert found is not None
         size = int(found[1], 16)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: audio/x-wav\r\nContent-Length: %d\r\n\r\n" % size)
         connection.sendall(_riff(size))
-        left = size - 44
+        left, began = size - 44, time.monotonic()
         while left:
             part = memoryview(_BLOCK)[:left]
             connection.sendall(part)
             left -= len(part)
+            if rate:
+                time.sleep(max(0.0, began + (size - left) / rate - time.monotonic()))
         return
     body = next((text for name, text in _RESULTS.items() if verb == b"POST" and name in path), b"")
     connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
@@ -109,10 +114,10 @@ def _riff(size: int) -> bytes:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Serve in a process of its own; give the URL."""
+def server(rate: float = 0) -> Iterator[str]:
+    """Serve in a process of its own, media at most at a `rate` of bytes a second unless it is 0; give the URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    process = multiprocessing.get_context("fork").Process(target=_serve, args=(listener,), daemon=True)
+    process = multiprocessing.get_context("fork").Process(target=_serve, args=(listener, rate), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

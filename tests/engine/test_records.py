@@ -69,10 +69,10 @@ class Kept:
 
     def finish_others_work(self) -> None:
         """Let the work be done that earlier tests left: Twilio's limit has it take its time."""
-        for _ in range(20):
+        for _ in range(10):
             if not any(map(self.letters, FUNCTIONS)):
                 return
-            self.wait(61)
+            self.wait(600)  # what Twilio's limit stopped comes again after ten minutes at most
 
     def client(self, service: str, credentials: Credentials | None = None) -> Any:
         """Return a client of AWS, by default with the deployer's credentials."""
