@@ -68,7 +68,8 @@ class Kit:
 def assemble(settings: Settings) -> Kit:
     """Declare the whole kit. Raises PackageError if the functions cannot be packed."""
     # Relative, so that the state of a stack is the same from every checkout; the engine resolves it from here, too.
-    code = os.path.relpath(write_package())
+    compiled_for = gate.RUNTIME.removeprefix("python") if settings.functions.compiled else None
+    code = os.path.relpath(write_package(compiled_for=compiled_for))
     caller = aws.get_caller_identity()
     place = Place(aws.get_partition().partition, aws.get_region().region, caller.account_id)
 

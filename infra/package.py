@@ -1,6 +1,7 @@
 """The functions' zip, byte-identical wherever and whenever it is made from the same sources.
 
-Entries are sorted, times and modes are fixed, nothing compiled or hidden goes in. So the same commit deploys the same
+Entries are sorted, times and modes are fixed, nothing hidden goes in, and nothing compiled unless the stack wants it
+(`compiled`; then the version of Python that runs the functions makes it). So the same commit deploys the same
 bytes from a laptop and from CI, and a deployment of unchanged code changes nothing.
 
 One third-party package goes along (decision 3), taken from where `uv.lock` had it installed: the very version, and
@@ -18,6 +19,8 @@ import tempfile
 import zipfile
 from io import BytesIO
 from pathlib import Path
+
+from infra.compiled import CompilerError, compiled
 
 PROJECT = Path(__file__).resolve().parent.parent
 SOURCE = PROJECT / "functions"
@@ -37,9 +40,10 @@ class PackageError(ValueError):
     """The functions cannot be packaged; the message says what to do."""
 
 
-def package(source: Path = SOURCE, lock: Path = LOCK) -> bytes:
+def package(source: Path = SOURCE, lock: Path = LOCK, *, compiled_for: str | None = None) -> bytes:
     """Return the zip of everything below `source`, and of the package that `lock` pins for it.
 
+    `compiled_for` has the modules of `source` in it compiled for a version of Python such as 3.13 as well.
     Raises PackageError if there is nothing to package, a link that another machine would not have, or if what is
     installed is not what is locked.
     """
@@ -48,21 +52,22 @@ def package(source: Path = SOURCE, lock: Path = LOCK) -> bytes:
     if not files:
         raise PackageError(f"there are no functions to package in {source}: check out the whole repository")
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, path in sorted(files + _vendored(lock)):
+        contents = [(name, path.read_bytes()) for name, path in files + _vendored(lock)]
+        for name, content in sorted(contents + (_compiled(files, compiled_for) if compiled_for else [])):
             entry = zipfile.ZipInfo(name, _MOMENT)
             entry.create_system = _UNIX
             entry.external_attr = _MODE
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, path.read_bytes())
+            archive.writestr(entry, content)
     return buffer.getvalue()
 
 
-def write_package(source: Path = SOURCE, target: Path = TARGET) -> Path:
+def write_package(source: Path = SOURCE, target: Path = TARGET, *, compiled_for: str | None = None) -> Path:
     """Write the zip to `target` unless it is there already, and return `target`.
 
     The file appears as a whole, so two deployments at once cannot read half of it. Raises PackageError.
     """
-    content = package(source)
+    content = package(source, compiled_for=compiled_for)
     if target.is_file() and target.read_bytes() == content:
         return target
     try:
@@ -77,6 +82,13 @@ def write_package(source: Path = SOURCE, target: Path = TARGET) -> Path:
     except OSError as error:
         raise PackageError(f"cannot write {target}: {error.strerror}; make room there, or make it writable") from error
     return target
+
+
+def _compiled(files: list[tuple[str, Path]], version: str) -> list[tuple[str, bytes]]:
+    try:
+        return compiled(files, version)
+    except CompilerError as error:
+        raise PackageError(str(error)) from None
 
 
 def _files(source: Path) -> list[tuple[str, Path]]:

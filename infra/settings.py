@@ -169,13 +169,15 @@ class Functions:
     """The size of each function; `reserved_concurrency` None leaves it in the account's shared pool.
 
     What decides before Twilio connects anybody starts from a snapshot (`snap_start`), or has so many execution
-    environments that are always ready (`provisioned_concurrency`, None: none).
+    environments that are always ready (`provisioned_concurrency`, None: none). `compiled`: the zip holds the modules
+    compiled for Lambda's Python as well.
     """
 
     reserved_concurrency: int | None
     memory_megabytes: int
     snap_start: bool
     provisioned_concurrency: int | None
+    compiled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -690,6 +692,7 @@ def _functions(section: Section, environment: Environment) -> Functions:
         provisioned_concurrency=section.optional_whole(
             "provisionedConcurrency", least=1, most=1_000, unit="executions"
         ),
+        compiled=section.flag("compiled", default=False),
     )
     ready, reserved = functions.provisioned_concurrency, functions.reserved_concurrency
     if ready and functions.snap_start:

@@ -147,7 +147,8 @@ def gated() -> tuple[list[Ratio], str]:
         bar = gate.BAR if side == "floor" else None
         if side != gate.RAW:
             results.append(compared("gate, start to first answer", ours.cold, side, theirs.cold, bar=bar))
-        results.append(compared("gate, warm answer (medians)", ours.warm, side, theirs.warm, bar=bar))
+        if theirs.warm:
+            results.append(compared("gate, warm answer (medians)", ours.warm, side, theirs.warm, bar=bar))
     calls = entry.measure()
     ours_calls = calls.pop(entry.HANDLER)
     what = "call to a masked number (`direct`), start to first answer"

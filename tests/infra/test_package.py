@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from infra import kit
 from infra import package as packaging
+from infra.__main__ import main
 from infra.package import SOURCE, PackageError, package, write_package
+from tests.infra import stacks
 
 
 def tree(root: Path, names: list[str]) -> Path:
@@ -177,3 +180,67 @@ class TestWriting:
         (source / "parley" / "linked.py").symlink_to(tmp_path / "elsewhere.py")
         with pytest.raises(PackageError, match=r"linked\.py is a link"):
             package(source)
+
+
+OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+class TestCompiled:
+    """`parley:functions.compiled`: the modules are in the zip compiled as well."""
+
+    def test_same_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another process with another seed makes the same bytes, and the sources are in it as ever."""
+        made = package(compiled_for=OWN)
+        monkeypatch.setenv("PYTHONHASHSEED", "7")
+        assert package(compiled_for=OWN) == made
+        names = set(zipfile.ZipFile(BytesIO(made)).namelist())
+        plain = set(zipfile.ZipFile(BytesIO(package())).namelist())
+        own = {name for name in plain if name.startswith("parley/") and name.endswith(".py")}
+        tag = sys.implementation.cache_tag
+        assert names - plain == {
+            f"{folder}/__pycache__/{module[:-3]}.{tag}.pyc" for folder, _, module in (n.rpartition("/") for n in own)
+        }
+
+    def test_nothing_is_compiled_at_a_start(self, tmp_path: Path) -> None:
+        """A start takes what is compiled as it is: with sources that are none the gate is loaded all the same."""
+        zipfile.ZipFile(BytesIO(package(compiled_for=OWN))).extractall(tmp_path)
+        for source in (tmp_path / "parley").rglob("*.py"):
+            source.write_text("this is no Python")
+        told = subprocess.run(
+            [sys.executable, "-S", "-B", "-c", "import parley.handlers.intercept as m; print(m.__cached__, m.handle)"],
+            env={"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert "__pycache__/intercept." in told
+
+    def test_python_that_is_not_there(self) -> None:
+        """Without a Python of that version the message says which, and the way out."""
+        with pytest.raises(PackageError, match=r"needs Python 3\.99.*uv python install 3\.99.*leave `compiled` out"):
+            package(compiled_for="3.99")
+
+    def test_python_that_lies(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is called like that version and is another one is refused."""
+        (tmp_path / "python3.99").symlink_to(sys.executable)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(PackageError, match=rf"is Python {OWN}, not 3\.99"):
+            package(compiled_for="3.99")
+
+    @pytest.mark.parametrize(("declared", "version"), [({"compiled": True}, "3.13"), ({}, None)])
+    def test_stack_says_so(
+        self, monkeypatch: pytest.MonkeyPatch, declared: dict[str, bool], version: str | None
+    ) -> None:
+        """The program asks for the version of the functions' runtime if the stack wants it, and else for none."""
+        asked: list[str | None] = []
+
+        def written(*, compiled_for: str | None) -> Path:
+            asked.append(compiled_for)
+            return write_package()
+
+        monkeypatch.setattr(kit, "write_package", written)
+        config = stacks.filled("dev") | {"functions": declared}
+        made = stacks.run(main, config, stack="dev")
+        assert asked == [version]
+        runtimes = {each["runtime"] for each in made.of("lambda/function:Function").values()}
+        assert runtimes == {"python3.13"}
