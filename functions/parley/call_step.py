@@ -76,8 +76,7 @@ class Step:
             **({"to": self.to} if self.to else {}),
             **({"conference": "yes"} if self.is_conference else {}),
         }
-        public_url = runtime.setting("PARLEY_PUBLIC_URL").rstrip("/")
-        return f"{public_url}{PATH}/{step}?{urlencode(fields)}"
+        return f"{runtime.public_url()}{PATH}/{step}?{urlencode(fields)}"
 
     def interaction(self, inbound: str, outbound: str = "", resource: str = "") -> Interaction:
         """Return a state of the call's legs for the log; each leg of a conference has an interaction of its own."""

@@ -63,6 +63,11 @@ def setting(name: str) -> str:
     raise _mismatch(f"{name} is not set")
 
 
+def public_url() -> str:
+    """Return the address of the gate, without a slash at its end. Raises EnvironmentMismatchError."""
+    return setting("PARLEY_PUBLIC_URL").rstrip("/")
+
+
 def _mismatch(problem: str) -> Exception:
     from parley.variables import EnvironmentMismatchError  # noqa: PLC0415
 

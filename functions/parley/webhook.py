@@ -50,7 +50,7 @@ def _signature(request: Request) -> str:
 
 def _prove(request: Request, signature: str, *, form: Form | None = None, body: bytes = b"") -> None:
     """Check a signature. One that fails makes the keys be fetched anew, so that a rotation is picked up at once."""
-    url = request.url(runtime.setting("PARLEY_PUBLIC_URL").rstrip("/"))
+    url = request.url(runtime.public_url())
     key, algorithm = "", SHA1
     if signed_by := request.headers.get(SIGNED_BY):
         key, algorithm = shared_key(signed_by)

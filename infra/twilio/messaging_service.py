@@ -95,12 +95,8 @@ class MessagingService(Resource[Account]):
 
 
 def _problems(given: Mapping[str, Any]) -> Iterator[CheckFailure]:
-    name, numbers = given["friendlyName"], given["numbers"]
-    if name is not UNKNOWN:
-        if not 1 <= len(name) <= LONGEST_NAME:
-            yield CheckFailure("friendlyName", f"has {len(name)} characters; Twilio takes 1 to {LONGEST_NAME}")
-        if rules.E164.search(name):
-            yield CheckFailure("friendlyName", "looks as if it held a phone number, and names are not secret")
+    numbers = given["numbers"]
+    yield from rules.label(given["friendlyName"], "friendlyName", LONGEST_NAME)
     if numbers is UNKNOWN:
         return
     for index, number in enumerate(numbers):

@@ -167,19 +167,13 @@ def _refuse_default(account: Account) -> None:
 
 
 def _problems(given: Mapping[str, Any], *, loopback: bool) -> Iterator[CheckFailure]:
-    name, ttl = given["uniqueName"], given["defaultTtl"]
+    ttl = given["defaultTtl"]
     if given.get(_CHAT):
         yield CheckFailure(
             _CHAT,
             "copies every message into a Chat service, where no retention rule reaches it: leave it out",
         )
-    if name is not UNKNOWN:
-        if not 1 <= len(name) <= 191:
-            yield CheckFailure("uniqueName", f"has {len(name)} characters; Twilio takes 1 to 191")
-        if rules.E164.search(name):
-            yield CheckFailure(
-                "uniqueName", "looks as if it held a phone number, and names are not secret: choose another"
-            )
+    yield from rules.label(given["uniqueName"], "uniqueName", 191)
     if ttl is not UNKNOWN and ttl == 0 and given["allowUnlimitedTtl"] is False:
         yield CheckFailure(
             "defaultTtl",

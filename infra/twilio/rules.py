@@ -106,9 +106,9 @@ def label(given: Any, path: str, longest: int) -> Iterator[CheckFailure]:
     if not isinstance(given, str):
         return
     if not 1 <= len(given) <= longest:
-        yield CheckFailure(path, f"has {len(given)} characters; give 1 to {longest}")
+        yield CheckFailure(path, f"has {len(given)} characters; Twilio takes 1 to {longest}")
     if E164.search(given):
-        yield CheckFailure(path, "looks as if it held a phone number, and it is not secret")
+        yield CheckFailure(path, "looks as if it held a phone number, and it is not secret: choose another")
 
 
 def webhook(given: Any, path: str, *, loopback: bool) -> Iterator[CheckFailure]:

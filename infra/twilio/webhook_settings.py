@@ -53,8 +53,7 @@ class WebhookSettings(Resource[Account]):
         at = ctx.webhook_rules
         mine = _left_behind(ctx, inputs)
         if mine is not None:
-            _apply(ctx, mine, inputs)
-            return mine.id, _state(inputs, mine.id, _in_force(ctx, mine.id))
+            return mine.id, _state(inputs, mine.id, _apply(ctx, mine, inputs))
         setting = _setting_for(ctx, inputs)
         fields = {**_match(inputs["url"]), "friendlyName": inputs["name"], "settings": _all_by(setting.id)}
         try:
@@ -99,8 +98,7 @@ class WebhookSettings(Resource[Account]):
         rule = ctx.webhook_rules.rule(id_)
         if rule is None:
             raise ProviderError(f"webhook Rule {id_} is gone: run `pulumi up --refresh` to make it again")
-        _apply(ctx, rule, inputs)
-        return _state(inputs, id_, _in_force(ctx, id_))
+        return _state(inputs, id_, _apply(ctx, rule, inputs))
 
     def delete(self, ctx: Account, id_: str, state: Properties, /) -> None:
         """Delete the Rule, and its Setting once nothing uses it; a Setting that another Rule uses stays."""
@@ -225,8 +223,8 @@ def _setting_for(ctx: Account, inputs: Mapping[str, Any]) -> Setting:
     return ctx.webhook_rules.create_setting(_fields(inputs))
 
 
-def _apply(ctx: Account, rule: Rule, inputs: Mapping[str, Any]) -> None:
-    """Let a Rule have the declared name and apply a Setting of the declared content, and none besides."""
+def _apply(ctx: Account, rule: Rule, inputs: Mapping[str, Any]) -> str:
+    """Let a Rule have the declared name and one Setting of the declared content; return the id of that."""
     at = ctx.webhook_rules
     setting = _setting_for(ctx, inputs)
     if rule.settings != (setting.id,) or rule.name != inputs["name"]:
@@ -234,6 +232,7 @@ def _apply(ctx: Account, rule: Rule, inputs: Mapping[str, Any]) -> None:
     for old in rule.settings:
         if old != setting.id:
             _drop(ctx, old, {rule.name, inputs["name"]})
+    return setting.id
 
 
 def _drop(ctx: Account, setting: str, names: set[Any]) -> None:
@@ -246,11 +245,6 @@ def _drop(ctx: Account, setting: str, names: set[Any]) -> None:
     except TwilioError as error:
         if error.code != IN_USE:
             raise
-
-
-def _in_force(ctx: Account, id_: str) -> str:
-    rule = ctx.webhook_rules.rule(id_)
-    return rule.settings[0] if rule is not None and rule.settings else ""
 
 
 def _state(inputs: Mapping[str, Any], rule: str, setting: str) -> Properties:

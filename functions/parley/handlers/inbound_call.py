@@ -11,16 +11,20 @@ from parley.core.problem import problem
 from parley.web import Answer, Form, MalformedError, Request, guarded, refuse, unavailable
 from parley.webhook import ForgedError, authenticate
 
-STEPS = ("consent", "whisper", "answer", "after", "status", "joined")
 
-
-def _step(name: str) -> Callable[[Form, Step], Answer]:
+def _step(name: str) -> Callable[[Form, Step], Answer] | None:
+    """Return what does a step, None if there is no such step."""
     if name == "whisper":
         return call_entry.whisper
     from parley import calls, conferences  # noqa: PLC0415 - boto3 among it, which nobody waits for before
 
-    steps = {"consent": calls.take_key, "answer": calls.take_answer, "after": calls.end, "status": calls.take_status}
-    return steps.get(name, conferences.call_others)
+    return {
+        "consent": calls.take_key,
+        "answer": calls.take_answer,
+        "after": calls.end,
+        "status": calls.take_status,
+        "joined": conferences.call_others,
+    }.get(name)
 
 
 def _failed(error: Exception) -> Answer:
@@ -34,16 +38,17 @@ def _failed(error: Exception) -> Answer:
 def handle(request: Request) -> Answer:
     """Answer a call, or one step of it."""
     form = authenticate(request)
-    step = request.path.removeprefix(PATH).strip("/")
-    if not step:
+    name = request.path.removeprefix(PATH).strip("/")
+    if not name:
         return call_entry.come_in(form)
-    if step == "status" and not request.query:
+    if name == "status" and not request.query:
         from parley import calls  # noqa: PLC0415 - as above
 
         return calls.take_end(form)
-    if step not in STEPS:
+    step = _step(name)
+    if step is None:
         raise MalformedError("there is no such step of a call")
-    return _step(step)(form, Step.read(dict(parse_qsl(request.query))))
+    return step(form, Step.read(dict(parse_qsl(request.query))))
 
 
 runtime.prepare("kms")
