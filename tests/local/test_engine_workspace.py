@@ -9,8 +9,11 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -114,12 +117,19 @@ class Shop:
         )
         return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
 
-    def holder(self, owner: str | None, backend: str = "") -> subprocess.Popen[bytes]:
-        """Start a process that could be this home's engine, started by `owner`."""
+    @contextmanager
+    def holder(self, owner: str | None, backend: str = "") -> Iterator[subprocess.Popen[bytes]]:
+        """Run a process that could be this home's engine, started by `owner`."""
         environment = {**os.environ, "PULUMI_BACKEND_URL": backend or self.workspace.state.as_uri()}
         if owner is not None:
             environment[recovery.OWNER] = owner
-        return subprocess.Popen(["sleep", "600"], env=environment)
+        # A shell has what it runs in the background ignore SIGINT, and tests inherit that; the engine does not.
+        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        with subprocess.Popen(["sleep", "600"], env=environment, preexec_fn=heeding) as process:  # noqa: PLW1509
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 @pytest.fixture
@@ -382,7 +392,6 @@ class TestRecovery:
             with pytest.raises(EngineError, match=rf"in use: process {holder.pid} .*kill -INT {holder.pid}"):
                 shop.workspace.up()
             assert holder.poll() is None
-            holder.kill()
         assert shop.news == []
 
     def test_lock_of_a_living_process_is_respected(self, shop: Shop) -> None:
