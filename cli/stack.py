@@ -159,7 +159,7 @@ class LocalStack:
 
     def wipe(self) -> None:
         """Stop the cloud and remove everything that Parley keeps in this home; there is no way back."""
-        stop_cloud(self.home, self._say)
+        stop_cloud(self.home, self._say, keep=False)
         self.home.wipe()
 
     def memory_mib(self) -> float:
@@ -251,13 +251,13 @@ def official_aws_plugin(environment: Mapping[str, str]) -> list[Path]:
     return [folder]
 
 
-def stop_cloud(home: Home, say: Callable[[str], None] = lambda _: None) -> bool:
-    """Stop the cloud of a home, which keeps its state in a snapshot; say whether one was running."""
+def stop_cloud(home: Home, say: Callable[[str], None] = lambda _: None, *, keep: bool = True) -> bool:
+    """Stop the cloud of a home, which keeps its state in a snapshot unless told not to; say whether one was running."""
     info = home.cloud()
     if info is None:
         return False
     process = psutil.Process(info.pid)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM if keep else signal.SIGQUIT)
     try:
         process.wait(STOP_LIMIT)
     except psutil.TimeoutExpired:

@@ -4,7 +4,7 @@
 
 Port 0, the default, takes a free one. When everything listens, `DIR/cloud.json` (mode 0600) tells the addresses and
 the throw-away credentials. SIGTERM or SIGINT ends it: the state goes to `DIR/cloud.state` and is there at the next
-start. Exit codes: 0 ended on request, 3 a port is taken, 4 the state file cannot be read.
+start. SIGQUIT ends it without that, for who does away with the folder. Exit codes: 0 ended on request, 3 a port is taken, 4 the state file cannot be read.
 """
 
 from __future__ import annotations
@@ -373,8 +373,8 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.monotonic()
     home: Path = options.home.resolve()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    stop = threading.Event()
-    with _logging_to(home / "cloud.log"), _signals(stop):
+    stop, heard = threading.Event(), set[int]()
+    with _logging_to(home / "cloud.log"), _signals(stop, heard):
         try:
             cloud = start(
                 home,
@@ -398,7 +398,7 @@ def main(arguments: list[str] | None = None) -> int:
         stop.wait()
         log.info("stopping")
         description.unlink(missing_ok=True)
-        cloud.close(save=True)
+        cloud.close(save=signal.SIGQUIT not in heard)
         log.info("stopped")
     return 0
 
@@ -416,9 +416,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 @contextlib.contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on SIGTERM and SIGINT."""
-    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGTERM, signal.SIGINT)}
+def _signals(stop: threading.Event, heard: set[int]) -> Iterator[None]:
+    """Set `stop` on SIGTERM, SIGINT and SIGQUIT, and note which it was."""
+
+    def note(number: int, _frame: object) -> None:
+        heard.add(number)
+        stop.set()
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)}
     try:
         yield
     finally:

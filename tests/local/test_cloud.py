@@ -131,6 +131,13 @@ def test_the_command_says_where_it_listens_keeps_its_state_and_leaves_no_process
         assert again.stop(signal.SIGINT) == 0
 
 
+def test_it_ends_without_keeping_anything(command: Command) -> None:
+    """SIGQUIT ends it with 0, and no state is written."""
+    assert command.stop(signal.SIGQUIT) == 0
+    assert not (command.home / "cloud.json").exists()
+    assert not (command.home / "cloud.state").exists()
+
+
 def test_no_sandbox_outlives_a_killed_cloud(command: Command) -> None:
     """After kill -9 both an idle sandbox and one in the middle of an event end by themselves."""
     with contextlib.closing(command.client("lambda")) as client, contextlib.closing(command.client("iam")) as iam:

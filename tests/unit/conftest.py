@@ -12,6 +12,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "shared-machine",
         deadline=None,
         max_examples=5 if config.getoption("--quick") else 50,
+        derandomize=config.getoption("--quick"),  # it is what coverage is taken from
         suppress_health_check=[HealthCheck.too_slow],
     )
     settings.load_profile("shared-machine")
