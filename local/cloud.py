@@ -4,7 +4,8 @@
 
 Port 0, the default, takes a free one. When everything listens, `DIR/cloud.json` (mode 0600) tells the addresses and
 the throw-away credentials. SIGTERM or SIGINT ends it: the state goes to `DIR/cloud.state` and is there at the next
-start. SIGQUIT ends it without that, for who does away with the folder. Exit codes: 0 ended on request, 3 a port is taken, 4 the state file cannot be read.
+start. SIGQUIT ends it without that, for who does away with the folder. Exit codes: 0 ended on request, 3 a port is
+taken, 4 the state file cannot be read.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ class TestTwice:
         assert [str(step) for step in result.steps] == []
         assert result.count("same") > 40
 
+
 class TestReport:
     """The report is what the services answer."""
 
@@ -141,7 +142,7 @@ class TestLock:
         try:
             weakened = r"parley:records\.consent-evidence\.lock: is none.* 2000 days"
             with pytest.raises(EngineError, match=weakened):
-                workspace.up()
+                workspace.up(refresh=True)
             with pytest.raises(EngineError, match=weakened):
                 workspace.preview()
             held = client("s3").get_object_lock_configuration(Bucket=bucket)["ObjectLockConfiguration"]["Rule"]
