@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import boto3
 import pytest
-from moto import mock_aws
 from parley.adapters.dynamodb import DynamoLedger
 from parley.core.consent import Scope, State
 from parley.env import Environment, to_environment
@@ -18,6 +17,7 @@ from parley.ports import LedgerError
 from cli.consent import party_of, prove, reach
 from cli.errors import CANNOT_TELL, DRIFT, OK, UserError
 from tests.cli.consent_stage import KEEP_DAYS, NUMBER, SETTINGS, Desk
+from tests.mocked_aws import mock_boto3
 from tests.unit.chains import ANA, BEN, NOON, event
 from tests.unit.memory import StillClock
 
@@ -218,7 +218,7 @@ class TestReach:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-        with mock_aws():
+        with mock_boto3():
             iam, functions = boto3.client("iam", "us-east-1"), boto3.client("lambda", "us-east-1")
             role = iam.create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
             functions.create_function(

@@ -19,7 +19,7 @@ from parley.ports import LedgerError
 from tests.handlers.evidence import Storage, stream
 from tests.handlers.world import ANA, BEN, DAY, KEEP_DAYS, STRANGER, TABLE, World, body, output
 
-pytestmark = pytest.mark.moto_table
+pytestmark = pytest.mark.moto
 
 KEPT = KEEP_DAYS["consent-evidence"] * DAY
 

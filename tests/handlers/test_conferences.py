@@ -61,7 +61,7 @@ class TestOpened:
         assert problem_of(answer) == (400, "invalid-body")
         assert body(answer)["errors"] == [{"path": "participants", "reason": "is not a list of 2 to 5 participants"}]
 
-    @pytest.mark.moto_table
+    @pytest.mark.moto
     def test_five(self, world: World) -> None:
         """Five people are connected, whatever scopes are wanted, and a text of one reaches the four others."""
         people = [f"+121255501{place:02d}" for place in range(5)]

@@ -284,6 +284,7 @@ class TestRecord:
 class TestContact:
     """The plain identifier is sealed, apart from the records, for nobody to read."""
 
+    @pytest.mark.moto
     def test_number_is_nowhere_in_the_table(self, world: World) -> None:
         """No row holds the number in the clear; one holds it encrypted for its party and purpose alone."""
         party = body(world.consent(ANA))["party"]
@@ -309,6 +310,7 @@ class TestContact:
         assert "ciphertext" not in world.rows("CONTACT")[0]
         verify_chain(world.ledger.records(party))
 
+    @pytest.mark.moto
     def test_without_the_key_nothing_is_recorded(self, world: World) -> None:
         """A contact that cannot be sealed is 503: a consent of somebody who cannot be named proves nothing."""
         world.patch.setenv("PARLEY_EVIDENCE_KEY", "arn:aws:kms:us-east-1:123456789012:key/gone")

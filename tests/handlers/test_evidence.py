@@ -18,7 +18,7 @@ from parley.variables import EnvironmentMismatchError
 from tests.handlers.evidence import BUCKET, Storage, change, stream
 from tests.handlers.world import ANA, BEN, DAY, TABLE, World, body, lines, output
 
-pytestmark = pytest.mark.moto_table
+pytestmark = pytest.mark.moto
 
 
 @pytest.fixture

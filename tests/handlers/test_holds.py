@@ -460,7 +460,7 @@ class TestRelease:
 class TestFaults:
     """Wherever a function dies, the next message goes on."""
 
-    @pytest.mark.moto_table
+    @pytest.mark.moto
     @pytest.mark.parametrize("placed", [True, False])
     def test_killed_anywhere(self, world: World, archives: Archives, placed: bool) -> None:
         """A worker that is killed before any write is followed by one that brings everything where it belongs."""

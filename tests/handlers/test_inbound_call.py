@@ -105,7 +105,7 @@ class TestConnected:
         child = world.emulator.carrier.state.calls[str(outcome.outbound_sid)]
         assert (child.from_, child.to) == (masked(session, 1), BEN)
 
-    @pytest.mark.moto_table
+    @pytest.mark.moto
     def test_one_read_before_the_other_phone_rings(self, world: World) -> None:
         """A call is answered after one request to the ledger."""
         session = world.conversation()
@@ -115,7 +115,7 @@ class TestConnected:
         assert "<Dial" in answer["body"]
         assert found == Counter({"GetItem": 1})
 
-    @pytest.mark.moto_table
+    @pytest.mark.moto
     def test_nobody_waits_for_boto3(self, world: World) -> None:
         """Before somebody takes a call all that is asked goes without boto3, on the caller's leg and on the other."""
         session = world.conversation()

@@ -87,7 +87,7 @@ class TestPassedOn:
         assert world.received(ANA) == ["Coming"]
         assert statuses(world) == ["delivered", "delivered", "queued", "queued", "sent", "sent"]
 
-    @pytest.mark.moto_table
+    @pytest.mark.moto
     def test_one_read_before_it_is_passed_on(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """The ledger is asked once before a text is sent on."""
         session = world.conversation()

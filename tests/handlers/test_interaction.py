@@ -69,6 +69,7 @@ def test_callback_without_optional_fields(world: World) -> None:
     assert world.webhook(EVENT, drop=drop)["statusCode"] == 204
 
 
+@pytest.mark.moto
 def test_secret_missing_is_told(world: World) -> None:
     """Without the secret the answer is 503 with a problem."""
     world.secretsmanager.delete_secret(SecretId=world.secret, ForceDeleteWithoutRecovery=True)

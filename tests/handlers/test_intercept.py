@@ -117,6 +117,7 @@ def test_denies_without_ledger(world: World, talk: dict[str, Any]) -> None:
     assert world.webhook(MESSAGE, **talk)["statusCode"] == 403
 
 
+@pytest.mark.moto
 def test_denies_without_secret(world: World, talk: dict[str, Any]) -> None:
     """Without the auth tokens no signature is proven, so nothing passes."""
     runtime.reset()

@@ -103,7 +103,7 @@ def test_sessions_of_an_earlier_version_are_counted(world: World) -> None:
     assert "what 1 sessions needed" in finding.what
 
 
-@pytest.mark.moto_table
+@pytest.mark.moto
 def test_what_is_not_told_is_said(world: World) -> None:
     """A table that cannot be read, and numbers that Twilio does not list, leave the size unknown."""
     (finding,) = told(world, "proxy", table="another")

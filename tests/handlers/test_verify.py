@@ -21,7 +21,7 @@ from parley.inspection import DeclarationError
 from local.twilio.numbers import number_sid
 from tests.handlers.world import ANA, BEN, DAY, GATE, POOL, TABLE, World, aws, lines
 
-pytestmark = pytest.mark.moto_table
+pytestmark = pytest.mark.moto
 
 BUCKET = "evidence"
 LIMITS = {"current version": 30, "noncurrent version": 45, "delete marker": 60, "incomplete upload": 16}

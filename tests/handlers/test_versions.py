@@ -10,13 +10,13 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
-from moto import mock_aws
 from parley.adapters.versions import BATCH, Version, Versions, _moment, s3_client
 from parley.ports import CopyError
 
 from local.aws import object_lock
 from local.aws.mends import Mends
 from tests.handlers.world import aws
+from tests.mocked_aws import mock_boto3
 
 BUCKET = "parley-content"
 UNTIL = datetime(2030, 1, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Give a bucket with versions and locks, empty."""
     mends = Mends()
     object_lock.install(mends)
-    with mock_aws():
+    with mock_boto3():
         client = aws("s3")
         client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
         yield client

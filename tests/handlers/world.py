@@ -20,7 +20,6 @@ from urllib.parse import urlencode, urlsplit
 
 import boto3
 import pytest
-from moto import mock_aws
 from parley import runtime
 from parley.adapters.identity import Identities
 from parley.core.sessions import Session
@@ -60,6 +59,7 @@ from local.twilio import Emulator
 from local.twilio.client import connect
 from local.twilio.numbers import describe, number_sid
 from local.twilio.simulator import Outcome, Ring
+from tests.mocked_aws import mock_boto3
 
 EVENTS = Path(__file__).parent / "events"
 ACCOUNT, KEY, SECRET, TOKEN, SECOND_TOKEN = "AC" + "1" * 32, "SK" + "2" * 32, "s" * 32, "t" * 32, "u" * 32
@@ -524,7 +524,7 @@ def one_world(clock: Clock, emulator: Emulator, endpoint: str) -> Iterator[World
     emulator.reset()
     # What S3 dates is the machine's: a world that begins years ahead takes its objects for old ones.
     clock._offset = 0.0
-    with mock_aws(), pytest.MonkeyPatch.context() as patch, quick_dynamodb():
+    with mock_boto3(), pytest.MonkeyPatch.context() as patch, quick_dynamodb():
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.delenv("AWS_ENDPOINT_URL", raising=False)
         patch.setattr(Retry, "sleep", lambda *_: None)

@@ -10,10 +10,10 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from local.aws import dynamodb_query
 from local.aws.mends import Mends
+from tests.mocked_aws import mock_boto3
 
 NAME = "ledger"
 QUERIES: tuple[dict[str, Any], ...] = (
@@ -33,7 +33,7 @@ VALUES = {":pk": "p1", ":prefix": "1", ":end": "3", ":shard": "s0", ":other": "p
 def dynamodb() -> Iterator[Any]:
     """Give a table with an index and two hundred items, of which some are in no shard."""
     choices = random.Random(7)
-    with mock_aws():
+    with mock_boto3():
         client = boto3.client(
             "dynamodb", region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
         )

@@ -1,0 +1,22 @@
+"""AWS mocked for boto3 alone."""
+
+from __future__ import annotations
+
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
+from moto.core.models import MockAWS, botocore_stubber
+
+
+class mock_boto3(MockAWS):  # noqa: N801 - used as moto's own `mock_aws` is
+    """As `mock_aws`, but that answers for the package `requests`, too, which takes longer than many a test does."""
+
+    def _enable_patching(self, reset: bool = True) -> None:
+        botocore_stubber.enabled = True
+        if reset:
+            BackendDict.reset()
+
+    def _disable_patching(self, remove_data: bool) -> None:
+        botocore_stubber.enabled = False
+        if remove_data:
+            BackendDict.reset()
+            reset_model_data()
