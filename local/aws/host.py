@@ -25,6 +25,7 @@ from local.aws import (
     dynamodb_rollback,
     dynamodb_tokens,
     kms_keys,
+    listings,
     moto_time,
     multipart,
     object_lock,
@@ -69,6 +70,7 @@ class Moto:
         kms_keys.install(self._mends)
         object_lock.install(self._mends)
         multipart.install(self._mends)
+        listings.install(self._mends)
         access_logs.install(self._mends)
         dynamodb_tokens.install(self._mends, clock)
         dynamodb_answers.install(self._mends)

@@ -38,7 +38,7 @@ from parley.handlers import archive, erasures, evidence, holds, reconcile, recor
 from urllib3 import HTTPConnectionPool, HTTPResponse
 from urllib3.util import Retry
 
-from local.aws import moto_time, object_lock
+from local.aws import listings, moto_time, object_lock
 from local.aws.expiry import Expiry
 from local.aws.kms_keys import sign_digests
 from local.aws.mends import Mends
@@ -579,6 +579,7 @@ def one_year(seed: int, start: float = 0.0) -> Iterator[Year]:
         world = stack.enter_context(one_world(clock, emulator, ENDPOINT))
         moto_time.install(mends, clock)
         object_lock.install(mends)
+        listings.install(mends)
         sign_digests(mends)
         clients["expiry"].install(mends)
         year = _deployed(seed, world, clock, clients, patch)
