@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from local.engine.find import Engine, ensure_engine
@@ -31,6 +32,19 @@ class RoomScheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--quick`: few examples of each property, and nothing that is thorough."""
     parser.addoption("--quick", action="store_true", help="the tests of a change under way: seconds instead of minutes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let properties have no deadline, which on a shared machine measures the neighbours; few examples, if quick."""
+    quick = config.getoption("--quick")
+    settings.register_profile(
+        "shared-machine",
+        deadline=None,
+        max_examples=5 if quick else 50,
+        derandomize=quick,  # it is what coverage is taken from
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("shared-machine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

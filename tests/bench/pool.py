@@ -25,6 +25,7 @@ from local.twilio.numbers import describe, number_sid
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PLUGIN: Final = Path(__file__).with_name("unpaced_plugin")
+DYNAMIC_PLUGIN: Final = Path(__file__).with_name("dynamic_plugin")
 ACCOUNT, KEY, SECRET = "AC" + "1" * 32, "SK" + "2" * 32, "s" * 32
 COUNT: Final = 1000
 
@@ -55,6 +56,29 @@ for place, sid in enumerate(sids):
     pulumi.CustomResource("parley:index:Number", f"number-{place}", inputs, here)
 """
 )
+DYNAMIC: Final = (
+    _PROGRAM
+    + """
+from pulumi import dynamic
+
+class Numbers(dynamic.ResourceProvider):
+    def configure(self, req):
+        self.endpoint, self.account = req.config.require("endpoint"), req.config.require("accountSid")
+        self.key, self.secret = req.config.require("apiKey"), req.config.require("apiSecret")
+
+    def create(self, props):
+        from local.twilio.client import connect
+
+        client = connect(self.endpoint, self.key, self.secret, self.account)
+        numbers = client.proxy.v1.services(props["service"]).phone_numbers
+        made = numbers.create(sid=props["sid"], is_reserved=props["reserved"])
+        client.http_client.close()
+        return dynamic.CreateResult(made.sid, props)
+
+for place, sid in enumerate(sids):
+    dynamic.Resource(Numbers(), f"number-{place}", {"service": line.id, "sid": sid, "reserved": place >= 500})
+"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +100,9 @@ def live(engine: Engine, program: str, count: int = COUNT) -> Life:
         )
         (project / "__main__.py").write_text(program)
         where = {"PYTHONPATH": str(ROOT)}
-        workspace = Workspace(engine, Path(folder, "home"), project, "bench", where, Path(folder, "Pulumi.bench.yaml"))
+        file = Path(folder, "Pulumi.bench.yaml")
+        home, plugins = Path(folder, "home"), [DYNAMIC_PLUGIN]
+        workspace = Workspace(engine, home, project, "bench", where, file, plugins=plugins)
         workspace.init()
         sids = [number_sid(number) for number in numbers(count)]
         plain = {

@@ -732,6 +732,8 @@ def one_stage(served: Served, masking: str = "proxy") -> Iterator[Stage]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(handlers_world, "aws", clients.__getitem__)
         world = stack.enter_context(one_world(clock, emulator, endpoint))
+        # Its own patches are undone after these, and what they replaced is what was there before both.
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         if masking == "direct":
             deploy_direct(world)
         stage = Stage(world, clock, clients)
@@ -744,7 +746,6 @@ def one_stage(served: Served, masking: str = "proxy") -> Iterator[Stage]:
             return carry()
 
         patch.setattr(runtime, "_client", functools.partial(_FaultyClient, stage))
-        patch.setattr("parley.adapters.secrets._in_a_thread", lambda work: work())
         patch.setattr(runtime, "_awaited_client", functools.partial(_FaultyClient, stage))
         patch.setattr(runtime, "SystemClock", functools.partial(SkewedClock, stage))
         patch.setattr(TwilioCarrier, "request", carried)

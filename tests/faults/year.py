@@ -577,6 +577,8 @@ def one_year(seed: int, start: float = 0.0) -> Iterator[Year]:
         patch.setattr(handlers_world, "aws", clients.__getitem__)
         patch.setattr(archives_module, "aws", clients.__getitem__)
         world = stack.enter_context(one_world(clock, emulator, ENDPOINT))
+        # Its own patches are undone after these, and what they replaced is what was there before both.
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         moto_time.install(mends, clock)
         object_lock.install(mends)
         listings.install(mends)
@@ -616,7 +618,6 @@ def _deployed(
     year = Year(seed, world, archives, clock, clients)
     fused = {name: Fused(clients[name], clients["fuse"]) for name in ("dynamodb", "sqs", "secretsmanager", "s3", "kms")}
     patch.setattr(runtime, "_client", fused.__getitem__)
-    patch.setattr("parley.adapters.secrets._in_a_thread", lambda work: work())
     patch.setattr(runtime, "_awaited_client", fused.__getitem__)
     world.patch.setattr(runtime, "_patient_s3", lambda: fused["s3"])
     patch.setattr(handlers_world, "deliver", year.deliver)
