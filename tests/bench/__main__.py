@@ -156,16 +156,26 @@ def gated() -> tuple[list[Ratio], str]:
     return results, f"warm answers, 99th percentile beyond that of a raw round trip (at most 1 ms): {beyond}"
 
 
-def pooled() -> list[Ratio]:
-    """Compare one resource for a pool with one for each number: once, since that takes minutes."""
+def pooled() -> tuple[list[Ratio], str]:
+    """Compare one resource for a pool with one for each number: once, since that takes minutes.
+
+    Return how large the states were as a line, too.
+    """
     engine = ensure_engine()
-    ours, theirs = (pool.live(engine, program, pool.COUNT) for program in (pool.ONE_RESOURCE, pool.ONE_EACH))
-    return [
-        compared(
-            f"pulumi up, {pool.COUNT:,} numbers", [ours.up * 1000], "one resource each", [theirs.up * 1000], bar=1 / 50
-        ),
-        compared("the same without a change", [ours.again * 1000], "one resource each", [theirs.again * 1000]),
-    ]
+    ours = pool.live(engine, pool.ONE_RESOURCE, pool.COUNT)
+    results, states = [], [f"{ours.state / 1000:,.0f} kB for the pool as one"]
+    for peer, program, bar in (
+        ("one dynamic resource each, twilio package", pool.DYNAMIC, 1 / 50),
+        ("one resource each, of this plugin", pool.ONE_EACH, None),
+    ):
+        theirs = pool.live(engine, program, pool.COUNT)
+        what = f"pulumi up, {pool.COUNT:,} numbers"
+        results += [
+            compared(what, [ours.up * 1000], peer, [theirs.up * 1000], bar=bar),
+            compared("the same without a change", [ours.again * 1000], peer, [theirs.again * 1000]),
+        ]
+        states.append(f"{theirs.state / 1000:,.0f} kB for {peer}")
+    return results, f"state of {pool.COUNT:,} numbers: " + ", ".join(states)
 
 
 def main() -> None:
@@ -182,6 +192,7 @@ def compare() -> None:
     Raises SystemExit.
     """
     answers, slowest = gated()
+    pools, states = pooled()
     validator = RequestValidator(TOKEN)
     signature = validator.compute_signature(URL, FIELDS)
     lists = {name: [value] for name, value in FIELDS.items()}
@@ -225,7 +236,7 @@ def compare() -> None:
             5,
         ),
         *answers,
-        *pooled(),
+        *pools,
         *archived(),
         *erased(),
         *swept(),
@@ -236,6 +247,7 @@ def compare() -> None:
     if "--page" in sys.argv:
         lines = [
             slowest,
+            states,
             *(f"{each.what}, over {each.stub}: {each.rows_a_second:.0f} rows a second" for each in rates),
             *(f"{each.what}, over {each.stub}: {each.sessions_a_second:.0f} sessions a second" for each in opened),
             "peak memory of archiving: " + ", ".join(f"{peak} MiB for {size}" for size, peak in memory.items()),
@@ -249,6 +261,7 @@ def compare() -> None:
         ]:
             print(json.dumps(measured))  # noqa: T201 - this is its output
         print(json.dumps({"what": slowest}))  # noqa: T201 - as above
+        print(json.dumps({"what": states}))  # noqa: T201 - as above
         print(json.dumps({"what": "peak memory of archiving, in MiB", **memory}))  # noqa: T201 - as above
         _fail_if_noisy(results)
         return
@@ -264,7 +277,7 @@ def compare() -> None:
         )
     Console().print(table)
     peaks = ", ".join(f"{peak} MiB for {size}" for size, peak in memory.items())
-    Console().print(f"{slowest}\npeak memory of archiving: {peaks}")
+    Console().print(f"{slowest}\n{states}\npeak memory of archiving: {peaks}")
     table = Table("what", "over a stub", "which leaves out", "rows a second", "a processor second", "spread")
     for each in rates:
         by_clock, by_processor = f"{each.rows_a_second:.0f}", f"{each.rows_a_processor_second:.0f}"
