@@ -46,6 +46,8 @@ _REPOSITORY = Path(__file__).parents[2]
 _FOREIGN = ("PULUMI_", "AWS_", "TWILIO_", "PYTHONDONTWRITEBYTECODE")  # the last: compiling anew takes 6 s of each `up`
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 20.0
+_OUTPUTS: dict[Path, tuple[object, str]] = {}
+"""What the engine last told of a stack's outputs, by its state file, with that file's identity, time and size."""
 
 
 class UnexpectedChangesError(EngineError):
@@ -107,7 +109,7 @@ class Workspace:
             descriptor = os.open(self._passphrase, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             os.write(descriptor, secrets.token_urlsafe(32).encode())
             os.close(descriptor)
-        if (self.state / ".pulumi" / "stacks" / self._project_name() / f"{self.stack}.json").is_file():
+        if self._state_file.is_file():
             return
         # `stack init` writes the salt of the passphrase to Pulumi.STACK.yaml beside Pulumi.yaml, whatever is asked.
         with tempfile.TemporaryDirectory(dir=self.home, prefix="init-") as empty:
@@ -175,14 +177,23 @@ class Workspace:
         return self._operate("import", type, name, id, *flags)
 
     def outputs(self) -> dict[str, Any]:
-        """Return the stack's outputs, secrets in clear."""
-        found: dict[str, Any] = json.loads(self._command("stack", "output", "--json", "--show-secrets", *self._stack()))
+        """Return the stack's outputs, secrets in clear; while the state stays as it is, the engine is asked once."""
+        written = self._state_file.stat() if self.state.is_dir() and self._state_file.is_file() else None
+        key = written and (written.st_ino, written.st_mtime_ns, written.st_size)
+        if key is None or _OUTPUTS.get(self._state_file, (None, ""))[0] != key:
+            told = self._command("stack", "output", "--json", "--show-secrets", *self._stack())
+            _OUTPUTS[self._state_file] = key, told
+        found: dict[str, Any] = json.loads(_OUTPUTS[self._state_file][1])
         return found
 
     def export(self) -> dict[str, Any]:
         """Return the whole state, secrets encrypted."""
         found: dict[str, Any] = json.loads(self._command("stack", "export", *self._stack()))
         return found
+
+    @property
+    def _state_file(self) -> Path:
+        return self.state / ".pulumi" / "stacks" / self._project_name() / f"{self.stack}.json"
 
     # -- recovery ---------------------------------------------------------------------------------------------------
 

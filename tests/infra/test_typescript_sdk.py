@@ -104,22 +104,25 @@ def test_program_registers_what_it_says(project: Path) -> None:
     assert "4dabf18193072939515e22adb298388d" in registered["pulumi:providers:parley"]["apiSecret"]
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [
-        ('uniqueName: "line"', 'uniqueNam: "line"'),
-        ("defaultTtl: 3600", 'defaultTtl: "an hour"'),
-        ("parley.RetryOn.ReadTimeout", '"HTTP_4XX"'),
-        ('authProfileId: "webhooks_authprofile_00000000000000000000000000",', ""),
-    ],
-)
-def test_mistakes_are_found_by_the_compiler(project: Path, right: str, wrong: str) -> None:
+MISTAKES = [
+    ('uniqueName: "line"', 'uniqueNam: "line"'),
+    ("defaultTtl: 3600", 'defaultTtl: "an hour"'),
+    ("parley.RetryOn.ReadTimeout", '"HTTP_4XX"'),
+    ('authProfileId: "webhooks_authprofile_00000000000000000000000000",', ""),
+]
+
+
+def test_mistakes_are_found_by_the_compiler(project: Path) -> None:
     """A property that is misspelt, missing, or of another type or value does not compile."""
-    program = project / "program.ts"
-    text = program.read_text()
-    assert right in text
+    text = (project / "program.ts").read_text()
+    programs = [project / f"mistake{place}.ts" for place, _ in enumerate(MISTAKES)]
     try:
-        program.write_text(text.replace(right, wrong))
-        assert "program.ts" in compiled(project)
+        for program, (right, wrong) in zip(programs, MISTAKES, strict=True):
+            assert right in text
+            program.write_text(text.replace(right, wrong))
+        found = compiled(project)
     finally:
-        program.write_text(text)
+        for program in programs:
+            program.unlink(missing_ok=True)
+    assert [program.name for program in programs if f"{program.name}(" not in found] == []
+    assert "program.ts(" not in found

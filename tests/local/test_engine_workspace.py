@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -260,6 +261,28 @@ class TestPlugin:
         assert Path(prefix) == LANGUAGE_HOST.parents[2] / ".venv"
         _, alive = psutil.wait_procs([psutil.Process(int(pid))] if psutil.pid_exists(int(pid)) else [], timeout=10)
         assert alive == []
+
+
+class TestOutputs:
+    """A stack's outputs."""
+
+    def test_engine_is_asked_once(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While nothing is deployed what was told is told again, and whoever changes it harms nobody."""
+        shop.workspace.up()
+        asked: list[tuple[str, ...]] = []
+        command = shop.workspace._command
+
+        def noted(*words: str, **named: Any) -> str:
+            asked.append(words[:2])
+            return command(*words, **named)
+
+        monkeypatch.setattr(shop.workspace, "_command", noted)
+        shop.workspace.outputs().clear()
+        assert shop.workspace.outputs() == {"key": "hush-hush", "text": "hello"}
+        assert asked == [("stack", "output")]
+        shop.set(text="another")
+        shop.workspace.up()
+        assert shop.workspace.outputs()["text"] == "another"
 
 
 class TestMistakes:
