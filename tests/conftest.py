@@ -1,5 +1,7 @@
 """What tests of several levels share."""
 
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,6 +9,16 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from local.engine.find import Engine, ensure_engine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heed_interrupts() -> Iterator[None]:
+    """Heed SIGINT, which a shell has what it runs in the background ignore: processes that tests start inherit that."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -732,8 +732,7 @@ def one_stage(served: Served, masking: str = "proxy") -> Iterator[Stage]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(handlers_world, "aws", clients.__getitem__)
         world = stack.enter_context(one_world(clock, emulator, endpoint))
-        # Its own patches are undone after these, and what they replaced is what was there before both.
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch = world.patch  # undone with the world's own, the last one first
         if masking == "direct":
             deploy_direct(world)
         stage = Stage(world, clock, clients)

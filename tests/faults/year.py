@@ -577,8 +577,7 @@ def one_year(seed: int, start: float = 0.0) -> Iterator[Year]:
         patch.setattr(handlers_world, "aws", clients.__getitem__)
         patch.setattr(archives_module, "aws", clients.__getitem__)
         world = stack.enter_context(one_world(clock, emulator, ENDPOINT))
-        # Its own patches are undone after these, and what they replaced is what was there before both.
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch = world.patch  # undone with the world's own, the last one first
         moto_time.install(mends, clock)
         object_lock.install(mends)
         listings.install(mends)

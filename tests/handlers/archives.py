@@ -66,7 +66,7 @@ Handle = Callable[[Mapping[str, Any], Any], Any]
 
 
 class Archives:
-    """The stores beside the ledger. `s3`, `sqs` and `kms` are boto3's clients."""
+    """The stores beside the ledger. `s3` and `sqs` are boto3's clients, `kms` is the world's."""
 
     def __init__(self, world: World, **changes: str) -> None:
         self.world = world

@@ -41,8 +41,8 @@ def world(
 ) -> Iterator[World]:
     """Give a gate that nobody has used yet.
 
-    Its table, keys and secret are in memory, which takes a third of the time; `tests/faults/test_memory.py` holds the
-    table against moto's. Where a test needs more of AWS than the gate does (backups, streams, boto3's events and
+    Its table, keys and secret are in memory, since moto takes 2 ms for each call; `tests/faults/test_memory.py` holds
+    the table against moto's. Where a test needs more of AWS than the gate does (backups, streams, boto3's events and
     errors), `moto` marks it.
     """
     if not request.node.get_closest_marker("moto"):

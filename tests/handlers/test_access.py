@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from moto import mock_aws
 from parley import runtime
 from parley.adapters.downloads import Downloads
 from parley.core.record_classes import RecordClass
@@ -19,6 +18,7 @@ from parley.ports import ContentError
 from tests.handlers.archives import CONTENT, Archives
 from tests.handlers.archiving import CONSENTS, PARTIES, SESSION
 from tests.handlers.world import DAY, Answer, World, body, deliver, lines, load, problem_of
+from tests.mocked_aws import requests_too
 
 RE, SM, ME = "RE" + "a" * 32, "SM" + "b" * 32, "ME" + "c" * 32
 READER = "arn:aws:sts::123456789012:assumed-role/analyst/ada@acme.example"
@@ -102,12 +102,8 @@ class TestReading:
         answer = read(sid)
         assert answer["statusCode"] == 200
         assert answer["headers"]["cache-control"] == "no-store"
-        whole = mock_aws()
-        whole.start(reset=False)  # for what fetches an address, and not through boto3
-        try:
+        with requests_too():
             fetched = requests.get(body(answer)["url"], timeout=10)
-        finally:
-            whole.stop(remove_data=False)
         assert (fetched.status_code, hashlib.sha256(fetched.content).hexdigest()) == (200, record.sha256)
         assert fetched.headers["content-type"] == record.media_type
 

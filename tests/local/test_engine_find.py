@@ -12,7 +12,6 @@ import tarfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -335,8 +334,6 @@ class TestBuild:
             env=machine.environment,
             cwd=find.LANGUAGE_HOST.parents[2],
             stderr=subprocess.DEVNULL,
-            # A shell has what it runs in the background ignore SIGINT, and tests inherit that.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
         assert started.read_text() == "compiling\n"
         family = psutil.Process(run.pid).children(recursive=True)

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +124,7 @@ class Shop:
         environment = {**os.environ, "PULUMI_BACKEND_URL": backend or self.workspace.state.as_uri()}
         if owner is not None:
             environment[recovery.OWNER] = owner
-        # A shell has what it runs in the background ignore SIGINT, and tests inherit that; the engine does not.
-        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        with subprocess.Popen(["sleep", "600"], env=environment, preexec_fn=heeding) as process:  # noqa: PLW1509
+        with subprocess.Popen(["sleep", "600"], env=environment) as process:
             try:
                 yield process
             finally:
