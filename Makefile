@@ -40,7 +40,7 @@ demo: setup ## deploy the kit on this machine and drive real conversations throu
 test: setup policy ## every test: unit, infra, handlers, local cloud, real engine
 	@$(RUN)/parley engine
 	@$(RUN)/python -m pytest tests/unit --quick --numprocesses=2 --cov --cov-fail-under=100
-	@$(RUN)/python -m pytest --numprocesses=2 --no-loadscope-reorder
+	@$(RUN)/python -m pytest --numprocesses=3 --no-loadscope-reorder
 
 unit: setup ## the unit tests in seconds: few examples of each property, nothing that takes long
 	@$(RUN)/python -m pytest tests/unit --quick --numprocesses=2 --durations=5

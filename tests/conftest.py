@@ -1,5 +1,6 @@
 """What tests of several levels share."""
 
+import gc
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -32,10 +33,12 @@ DEPLOYING = tuple(f"/test_{name}.py" for name in ("deployment", "masking", "pack
 
 
 class RoomScheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives whole files to workers, and all that needs a deployed local stack to two of them, with one each."""
+    """Gives whole files to workers, what shares previews to one, what needs a deployed local stack to two."""
 
     def _split_scope(self, nodeid: str) -> str:
         scope = str(super()._split_scope(nodeid))
+        if scope.startswith("tests/infra/"):
+            return "infra"  # its files look at the same previews, which a worker makes once
         if not scope.startswith("tests/engine/"):
             return scope
         return "engine, what deploys" if scope.endswith(DEPLOYING) else "engine, what asks"
@@ -63,6 +66,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is thorough where it is to be quick."""
     if config.getoption("--quick"):
         items[:] = [each for each in items if each.get_closest_marker("thorough") is None]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave what stays to the end out of the search for garbage, and search less often: a tenth of the tests' time."""
+    del session
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduling:

@@ -24,7 +24,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import groupby
+from threading import Lock
 from typing import Any
+from uuid import uuid4
 
 from parley import log, runtime
 from parley.adapters.proofs import PREFIX, Proofs
@@ -369,6 +371,8 @@ class _Run:
     def __init__(self, erasure: Erasure, progress: Iterable[Progress]) -> None:
         self.erasure = erasure
         self.progress = {one.item.name: one for one in progress}
+        self._listing = Lock()
+        self._transcriptions: list[tuple[str, str]] | None = None
 
     def look_again(self) -> None:
         """Take in what the ledger has got since of somebody who did not consent anew, such as refused sessions."""
@@ -407,7 +411,10 @@ class _Run:
         if one.item.system is System.TWILIO and now >= self.erasure.requested_at + GIVE_UP:
             after = after.given_up()
             self._hand_over(after, now)
-        self._write(after)
+        if after.remains:
+            self._write(after)
+        else:
+            self._write_done(after)
         return after
 
     def _hand_over(self, one: Progress, now: datetime) -> None:
@@ -445,6 +452,8 @@ class _Run:
             done = twilio.delete(resource)
             if done is Deletion.DELETED and not twilio.is_gone(resource):
                 return {"204": 1}, [Remains(Why.PENDING, 1)]
+            if done is Deletion.GONE and resource.kind is ResourceKind.RECORDING:
+                self._add(self._orphans(item))
         except CarrierError as error:
             return {str(error.code or error.status): 1}, [Remains(Why.PENDING, 1)]
         if done is Deletion.PENDING:
@@ -453,6 +462,24 @@ class _Run:
                     twilio.redact(resource.sid)
             return {"20009": 1}, [Remains(Why.PENDING, 1, rule="20009")]
         return {"204" if done is Deletion.DELETED else "404": 1}, []
+
+    def _orphans(self, item: Item) -> list[Item]:
+        """Return the transcriptions of a recording that has gone: Twilio keeps them, in the account's list alone.
+
+        That list is read once in a run, for all its recordings, since it cannot be asked for those of one.
+        """
+        with self._listing:
+            if self._transcriptions is None:
+                gone = {each.item.place for each in self.progress.values() if each.item.kind == ResourceKind.RECORDING}
+                listed = runtime.twilio_records(CONNECTIONS).listed(ResourceKind.TRANSCRIPTION, PAGE)
+                self._transcriptions = [
+                    (str(raw["recording_sid"]), str(raw["sid"])) for raw in listed if raw.get("recording_sid") in gone
+                ]
+        return [
+            resource_item(ResourceKind.TRANSCRIPTION, sid, session=item.session, parties=item.parties)
+            for recording, sid in self._transcriptions
+            if recording == item.place
+        ]
 
     def _versions(self, item: Item, now: datetime) -> tuple[Mapping[str, int], list[Remains]]:
         """Delete the versions under a prefix, and tell of those that are left why."""
@@ -491,7 +518,8 @@ class _Run:
         if item.kind not in {What.RECORD_ROWS, What.POINTER} or not row.startswith("RECORD#"):
             return None
         stem = f"/{row.removeprefix('RECORD#')}"
-        objects = [one for one in self.progress.values() if one.item.kind == What.OBJECTS and stem in one.item.place]
+        known = list(self.progress.values())
+        objects = [one for one in known if one.item.kind == What.OBJECTS and stem in one.item.place]
         kept = [left for one in objects for left in one.remains if left.why is Why.KEPT]
         return replace(kept[0], count=max(1, item.found)) if kept else None
 
@@ -519,6 +547,20 @@ class _Run:
     def _write(self, after: Progress) -> None:
         runtime.ledger().write_progress(self.erasure.id, [after])
         self.progress[after.item.name] = after
+
+    def _write_done(self, after: Progress) -> None:
+        """Write that nothing is left of an item, without the others who were in it.
+
+        Holds are judged by them, and nothing else is; they may be erased long before an erasure that is held ends.
+        """
+        own, item = self.erasure.party, after.item
+        alone = replace(item, parties=tuple(party for party in item.parties if party == own))
+        if item.place.startswith("PARTY#") and item.place != f"PARTY#{own}":
+            alone = replace(alone, place=f"PARTY#{uuid4().hex}")
+        self._write(replace(after, item=alone))
+        if alone.name != item.name:
+            runtime.ledger().forget_item(self.erasure.id, item.name)
+            del self.progress[item.name]
 
     def look_once_more(self) -> None:
         """Take away what came late: rows that a last callback wrote, and a copy that the stream brought twice."""
@@ -682,6 +724,8 @@ def tell(name: str) -> Told | None:
     if erasure is None:
         return _told_by_proofs(name)
     text = _proofs().read(erasure.proof_name) if erasure.proofs else None
+    if erasure.stage is Stage.DONE:
+        erasure = replace(erasure, stage=Stage.WORKING)  # its own rows, which name the person, have not left yet
     return Told(erasure.stage, erasure, tuple(ledger.progress(name)), text)
 
 

@@ -618,6 +618,10 @@ class Ledger(Protocol):
         """Write what became of items."""
         ...
 
+    def forget_item(self, erasure_id: str, name: str) -> None:
+        """Remove the row of one item of an erasure, by the item's name. Raises LedgerError."""
+        ...
+
     def end_erasure(self, erasure_id: str) -> None:
         """Remove an erasure that is proven."""
         ...

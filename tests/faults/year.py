@@ -84,17 +84,17 @@ BATCHES = {"sweep": 10}
 """How many messages a queue hands over at once; one, where nothing else is said."""
 
 KEEP = {
-    "call-recordings": 24,
-    "video-recordings": 24,
-    "messages": 10,
-    "message-media": 14,
-    "transcripts": 20,
-    "interaction-log": 40,
-    "session-map": 9,
-    "consent-evidence": 75,
-    "erasure-proofs": 110,
-    "access-logs": 30,
-    "operational-logs": 30,
+    "call-recordings": 12,
+    "video-recordings": 12,
+    "messages": 6,
+    "message-media": 8,
+    "transcripts": 11,
+    "interaction-log": 20,
+    "session-map": 7,
+    "consent-evidence": 38,
+    "erasure-proofs": 55,
+    "access-logs": 14,
+    "operational-logs": 14,
     "dead-letters": 14,
 }
 """Short periods, so that everything runs out many times in a year."""

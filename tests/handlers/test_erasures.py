@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,34 @@ class TestErasure:
             "logs-until",
             "purged-by-twilio-until",
         }
+
+    def test_transcription_that_outlives_its_recording(self, world: World, archives: Archives) -> None:
+        """What Twilio made of a recording goes where the recording went before, and what it made of another stays."""
+        talk(world, archives)
+        recordings, state = world.emulator.carrier.recordings, world.emulator.carrier.state
+        (recording,) = state.recordings.values()
+        foreign = recordings.transcribe(replace(recording, sid="RE" + "9" * 32), "of another application")
+        recordings.delete(recording)
+        document = finish(world, archives, body(erase(ANA))["erasure"])
+        assert list(state.transcriptions) == [foreign.sid]
+        answers = {one["kind"]: one["answers"] for one in document["erased"] if one["system"] == "twilio"}
+        assert (answers["recording"], answers["transcription"]) == ({"404": 1}, {"204": 1})
+
+    def test_not_over_while_its_own_rows_are_there(self, world: World, archives: Archives) -> None:
+        """An erasure that died after its proof is not told as done before the rows that name its person have gone."""
+        talk(world, archives)
+        name = body(erase(ANA))["erasure"]
+        copy_all(world)
+        (message,) = archives.waiting("erasures")
+        event = sqs_event("erasures", (message["id"], message["body"]))
+        with dying(world, "end_erasure", after=False), suppress(KilledError):
+            erasures.handle(event, None)
+        runtime.reset()
+        told = body(show(name))
+        assert (told["state"], told["left"], bool(told["proof"])) == ("working", [], True)
+        erasures.handle(event, None)
+        assert body(show(name))["state"] == "done"
+        assert [row for row in world.rows() if name in row["pk"]["S"]] == []
 
     def test_others_keep_theirs(self, world: World, archives: Archives) -> None:
         """Messages of other people, of other numbers, and other people's consents stay as they are."""
@@ -640,6 +669,25 @@ class TestHolds:
         assert len(list(archives.versions(CONTENT))) == 4
         assert world.ledger.session(opened["session"]) is not None
 
+    def test_held_erasure_names_nobody_else_in_what_is_done(self, world: World, archives: Archives) -> None:
+        """Who talked with a person whose erasure is held, in a session that is not, can be erased without a trace."""
+        talk(world, archives)
+        world.consent(STRANGER)
+        held = body(world.open(participants=[{"identifier": ANA}, {"identifier": STRANGER}]))["session"]
+        self.hold(world, "session", held)
+        waiting = body(erase(ANA))["erasure"]
+        copy_all(world)
+        archives.work("erasures", erasures.handle)
+        assert body(show(waiting))["state"] == "held"
+        finish(world, archives, body(erase(BEN))["erasure"])
+        party = world.identities.party(BEN)
+        assert of_person(world, party) == [f"SUPPRESSED#{party} / SUPPRESSED"]
+
+        self.hold(world, "session", held, released=True)
+        runtime.queues().send("erasures", {"erasure": waiting})
+        done = {one["kind"]: one for one in finish(world, archives, waiting)["erased"] if one["system"] == "ledger"}
+        assert done["pointer-rows"]["answers"]["deleted"] > 4
+
     def test_object_under_a_hold_of_its_own(self, world: World, archives: Archives) -> None:
         """An object whose legal hold nobody here knows of is left to S3, and told as held."""
         talk(world, archives)
@@ -657,7 +705,7 @@ class TestHolds:
 
 DEATHS = (
     *("write_progress", "delete_resource", "delete_versions", "remove_rows", "remove_row"),
-    *("remove_person", "keep_proof", "save_erasure", "end_erasure", "send"),
+    *("remove_person", "keep_proof", "save_erasure", "end_erasure", "forget_item", "send"),
 )
 
 

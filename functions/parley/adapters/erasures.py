@@ -82,6 +82,10 @@ class ErasureRows(SuppressionRows):
             return
         self._commit_all([self.put(item, {}) for item in items])
 
+    def forget_item(self, erasure_id: str, name: str) -> None:
+        """Remove the row of one item of an erasure, by the item's name."""
+        self.remove([{"pk": _erasure_key(erasure_id)["pk"], "sk": {"S": f"ITEM#{name}"}}])
+
     def end_erasure(self, erasure_id: str) -> None:
         """Remove an erasure that is proven, its own row last."""
         items = self.query(beginning(_erasure_key(erasure_id), "ITEM#"), ConsistentRead=True)
