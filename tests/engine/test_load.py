@@ -11,7 +11,7 @@ from tests.bench.load import WAYS, broken, run
 def test_nothing_breaks_under_load(stack: LocalStack) -> None:
     """Whoever said no reads nothing more, everybody else reads everything once, and every chain holds."""
     cloud, outputs = stack.start_cloud(), stack.workspace().outputs()
-    load = run(cloud, outputs, seconds=12, workers=3, seed=11)
+    load = run(cloud, outputs, seconds=7, workers=3, seed=11)
     assert broken(cloud, outputs, load) == []
     assert len(load.conversations) >= 3
     assert set(Counter(talk.way for talk in load.conversations)) <= set(WAYS)

@@ -32,7 +32,7 @@ from local.twilio.webhooks import LOG_LENGTH
 
 ANA, BEN, CLEO, DAN, STRANGER, EVE, FAY = (f"+1212555016{last}" for last in range(7))
 INTERCEPT, INTERACTION, RECONCILE = (f"parley-local-{name}" for name in ("intercept", "interaction", "reconcile"))
-PAUSE = 0.6
+PAUSE = 0.9
 """Seconds between a person's texts, so that the engine gets its share of the machine."""
 PATIENCE = 60.0
 """Seconds after which a text that does not come fails the test."""
