@@ -411,10 +411,7 @@ class _Run:
         if one.item.system is System.TWILIO and now >= self.erasure.requested_at + GIVE_UP:
             after = after.given_up()
             self._hand_over(after, now)
-        if after.remains:
-            self._write(after)
-        else:
-            self._write_done(after)
+        self._write(after)
         return after
 
     def _hand_over(self, one: Progress, now: datetime) -> None:
@@ -470,10 +467,10 @@ class _Run:
         """
         with self._listing:
             if self._transcriptions is None:
-                gone = {each.item.place for each in self.progress.values() if each.item.kind == ResourceKind.RECORDING}
+                recordings = {one.item.place for one in self._all(ResourceKind.RECORDING)}
                 listed = runtime.twilio_records(CONNECTIONS).listed(ResourceKind.TRANSCRIPTION, PAGE)
                 self._transcriptions = [
-                    (str(raw["recording_sid"]), str(raw["sid"])) for raw in listed if raw.get("recording_sid") in gone
+                    (raw["recording_sid"], str(raw["sid"])) for raw in listed if raw.get("recording_sid") in recordings
                 ]
         return [
             resource_item(ResourceKind.TRANSCRIPTION, sid, session=item.session, parties=item.parties)
@@ -518,8 +515,7 @@ class _Run:
         if item.kind not in {What.RECORD_ROWS, What.POINTER} or not row.startswith("RECORD#"):
             return None
         stem = f"/{row.removeprefix('RECORD#')}"
-        known = list(self.progress.values())
-        objects = [one for one in known if one.item.kind == What.OBJECTS and stem in one.item.place]
+        objects = [one for one in self._all(What.OBJECTS) if stem in one.item.place]
         kept = [left for one in objects for left in one.remains if left.why is Why.KEPT]
         return replace(kept[0], count=max(1, item.found)) if kept else None
 
@@ -531,7 +527,7 @@ class _Run:
 
     def _person(self, _item: Item) -> tuple[Mapping[str, int], list[Remains]]:
         """Remove the person's own rows, once nothing has to be read from them any more."""
-        if any(one.state is Settled.OPEN for one in self.progress.values() if one.item.kind == What.COPIES):
+        if any(one.state is Settled.OPEN for one in self._all(What.COPIES)):
             return {}, [Remains(Why.PENDING, 1)]
         removed, done = runtime.ledger().remove_person(self.erasure)
         return {"deleted": removed} if removed else {}, [] if done else [Remains(Why.PENDING, 1)]
@@ -544,23 +540,26 @@ class _Run:
         self.progress |= {one.item.name: one for one in fresh}
         return any(one.item.system is System.TWILIO for one in fresh)
 
-    def _write(self, after: Progress) -> None:
-        runtime.ledger().write_progress(self.erasure.id, [after])
-        self.progress[after.item.name] = after
+    def _all(self, kind: str) -> list[Progress]:
+        """Return what is known of a kind, at a moment: other threads add items and rename them meanwhile."""
+        return [one for one in list(self.progress.values()) if one.item.kind == kind]
 
-    def _write_done(self, after: Progress) -> None:
-        """Write that nothing is left of an item, without the others who were in it.
+    def _write(self, after: Progress) -> None:
+        """Write what became of an item; where nothing is left of it, without the others who were in it.
 
         Holds are judged by them, and nothing else is; they may be erased long before an erasure that is held ends.
         """
-        own, item = self.erasure.party, after.item
-        alone = replace(item, parties=tuple(party for party in item.parties if party == own))
-        if item.place.startswith("PARTY#") and item.place != f"PARTY#{own}":
-            alone = replace(alone, place=f"PARTY#{uuid4().hex}")
-        self._write(replace(after, item=alone))
-        if alone.name != item.name:
-            runtime.ledger().forget_item(self.erasure.id, item.name)
-            del self.progress[item.name]
+        before, own = after.item, self.erasure.party
+        if not after.remains:
+            alone = replace(before, parties=tuple(party for party in before.parties if party == own))
+            if before.place.startswith("PARTY#") and before.place != f"PARTY#{own}":
+                alone = replace(alone, place=f"PARTY#{uuid4().hex}")
+            after = replace(after, item=alone)
+        runtime.ledger().write_progress(self.erasure.id, [after])
+        self.progress[after.item.name] = after
+        if after.item.name != before.name:
+            runtime.ledger().forget_item(self.erasure.id, before.name)
+            del self.progress[before.name]
 
     def look_once_more(self) -> None:
         """Take away what came late: rows that a last callback wrote, and a copy that the stream brought twice."""

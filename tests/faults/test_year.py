@@ -1,6 +1,6 @@
 """A year of people who talk, consent, withdraw, are held and erased, after which everything is listed and judged.
 
-`make test` plays two months of one life in ten seconds; a whole year takes a minute:
+`make test` plays two months of one life in ten seconds; a whole year of each takes a minute or two:
 `PARLEY_YEAR_DAYS=365 PARLEY_YEAR_SEEDS=0,1,2,3 .venv/bin/python -m pytest tests/faults/test_year.py`.
 """
 

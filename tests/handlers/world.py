@@ -106,7 +106,7 @@ class World:
         key = kms.create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["Arn"]
         self.secret = self.secretsmanager.create_secret(Name="twilio", SecretString="{}")["ARN"]
         self.store_tokens(TOKEN)
-        # Not by requests, which are a fifth of a short test.
+        # Not by requests, which are a tenth of these tests' time.
         carrier = emulator.carrier
         urls = {
             "InterceptCallbackUrl": f"{GATE}/twilio/intercept",

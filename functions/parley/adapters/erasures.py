@@ -70,8 +70,7 @@ class ErasureRows(SuppressionRows):
         """Write what became of items."""
         items = [
             {
-                "pk": _erasure_key(erasure_id)["pk"],
-                "sk": {"S": f"ITEM#{one.item.name}"},
+                **_item_key(erasure_id, one.item.name),
                 "progress": {"S": canonical_json(one.document())},
                 **self.ttl(CLASS),
             }
@@ -84,7 +83,7 @@ class ErasureRows(SuppressionRows):
 
     def forget_item(self, erasure_id: str, name: str) -> None:
         """Remove the row of one item of an erasure, by the item's name."""
-        self.remove([{"pk": _erasure_key(erasure_id)["pk"], "sk": {"S": f"ITEM#{name}"}}])
+        self.remove([_item_key(erasure_id, name)])
 
     def end_erasure(self, erasure_id: str) -> None:
         """Remove an erasure that is proven, its own row last."""
@@ -221,6 +220,10 @@ def _place(item: Item, sort: str, end: int) -> int | None:
 
 def _erasure_key(erasure_id: str) -> Item:
     return {"pk": {"S": f"ERASURE#{erasure_id}"}, "sk": {"S": "ERASURE"}}
+
+
+def _item_key(erasure_id: str, name: str) -> Item:
+    return {"pk": _erasure_key(erasure_id)["pk"], "sk": {"S": f"ITEM#{name}"}}
 
 
 def _held_key(erasure_id: str) -> Item:
